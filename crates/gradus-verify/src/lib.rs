@@ -1,0 +1,128 @@
+//! Is this answer right? Pure: no IO, no async, no unsafe, no model, no clock.
+//!
+//! Limits are counted (bytes, depth, nodes, bits, steps), never timed: the same input gets the same
+//! verdict on every machine and thread.
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+
+/// Version of the rules; a verdict names it, so that old verdicts can be told from new ones.
+pub const VERSION: &str = "1";
+
+/// How an answer is to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Mathematics: equivalence of numbers, expressions, sets, relations, quantities.
+    Math,
+    /// A letter among given options.
+    Choice,
+    /// A short text.
+    Text,
+}
+
+/// How far a number may lie from the reference, where the bank says so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerance {
+    /// Share of the reference's magnitude, for example 0.05 (as SciBench grades).
+    Relative(f64),
+    /// Absolute distance, in the reference's own unit.
+    Absolute(f64),
+}
+
+/// What a right answer is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// How to compare.
+    pub kind: Kind,
+    /// Accepted answers; matching one of them is enough. Never empty.
+    pub values: Vec<String>,
+    /// Allowed distance of numbers; `None` means equality at the reference's own precision.
+    pub tolerance: Option<Tolerance>,
+    /// Texts of the options in order A, B, C ... for `Kind::Choice`; empty if unknown.
+    pub options: Vec<String>,
+}
+
+/// In which form an answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A final answer as it stands.
+    Bare,
+    /// A full response, from which the final answer has to be extracted.
+    Text,
+}
+
+/// What a model answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// The answer, or the full response.
+    pub text: &'a str,
+    /// Which of the two it is.
+    pub form: Form,
+}
+
+/// The four verdicts. Undecided is never counted as wrong, and never as right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Equivalent to an accepted answer.
+    Correct,
+    /// Shown to differ from every accepted answer.
+    Incorrect,
+    /// The response holds no final answer.
+    NoAnswer,
+    /// Could not tell.
+    Undecided,
+}
+
+/// How sure a decision is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Decided by exact arithmetic or by identical normal forms.
+    Exact,
+    /// Decided by rigorous bounds.
+    Certified,
+    /// Agreement to so many bits (or an identity test of that error exponent).
+    Probabilistic {
+        /// Chance of error is at most 2^-bits under the stated model.
+        bits: u32,
+    },
+}
+
+/// The final answer found in a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// The answer as it stands in the response.
+    pub text: String,
+    /// Its byte range in the response.
+    pub span: Range<usize>,
+    /// Which rule found it, for example `boxed` or `last_number`.
+    pub rule: &'static str,
+}
+
+/// The result of one verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Correct, incorrect, no answer or undecided.
+    pub outcome: Outcome,
+    /// The final answer, if one was found.
+    pub extracted: Option<Extracted>,
+    /// How it was decided: the kinds of both sides and the comparison, for example `rational=rational`.
+    pub method: String,
+    /// How sure the decision is; `None` if there was nothing to decide.
+    pub proof: Option<Proof>,
+    /// What shows the difference, for an incorrect answer.
+    pub witness: Option<String>,
+    /// One sentence a person can read.
+    pub explanation: String,
+}
+
+/// Compares an answer with its reference.
+pub fn verify(_reference: &Reference, _answer: &Answer<'_>) -> Verdict {
+    Verdict {
+        outcome: Outcome::Undecided,
+        extracted: None,
+        method: "none".into(),
+        proof: None,
+        witness: None,
+        explanation: "not yet".into(),
+    }
+}
