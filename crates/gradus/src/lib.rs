@@ -1,1 +1,13 @@
-//! stub
+//! The library of Gradus: vocabulary, ledger, driver, and one file per stage in the papers' order.
+//!
+//! A stage is a pure function of one question and what is already known about it ([`work::Next`]); the
+//! [`driver`] asks what is missing, writes every result to the [`ledger`] before anybody sees it, and calls
+//! the stage again. Tables are derived from the ledger and can be deleted at any time.
+#![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod config;
+pub mod level;
+pub mod question;
+pub mod verdict;
+pub mod work;

@@ -1,0 +1,50 @@
+//! One logical generation of a model, and the id it has in every table.
+
+use std::fmt;
+
+use gradus_model::Completion;
+
+/// Content key of a piece of work: 32 bytes over everything that determines what is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 32]);
+
+impl Key {
+    /// The first 16 hex digits: the id of the attempt or CoT in tables.
+    pub fn short(&self) -> String {
+        self.to_string()[..16].to_owned()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.short())
+    }
+}
+
+/// Whose attempt it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The student.
+    Student,
+    /// The teacher at this position in the config.
+    Teacher(u16),
+}
+
+/// What is known of an attempt that was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Its key in the ledger.
+    pub key: Key,
+    /// Whose it is.
+    pub source: Source,
+    /// Its number among the attempts of this source at this question, from 0.
+    pub number: u32,
+    /// What came.
+    pub completion: Completion,
+}
