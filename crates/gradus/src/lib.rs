@@ -9,5 +9,6 @@ pub mod attempt;
 pub mod config;
 pub mod level;
 pub mod question;
+pub mod tables;
 pub mod verdict;
 pub mod work;
