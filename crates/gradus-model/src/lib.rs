@@ -4,6 +4,14 @@
 //! ([`Raw`]), so that they can be stored before anybody parses them; [`Raw::read`] makes a
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
+mod fault;
+pub mod limit;
+pub mod openai;
+mod read;
+pub mod replay;
+mod think;
+mod zeroeval;
+
 use std::sync::Arc;
 use std::time::Duration;
 
