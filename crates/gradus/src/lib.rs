@@ -7,6 +7,9 @@
 
 pub mod attempt;
 pub mod config;
+pub mod derive;
+pub mod driver;
+pub mod ledger;
 pub mod level;
 pub mod question;
 pub mod tables;
