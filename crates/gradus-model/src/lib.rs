@@ -6,7 +6,11 @@
 
 mod fault;
 pub mod limit;
+pub mod mock;
+pub mod name;
 pub mod openai;
+pub mod pool;
+pub mod price;
 mod read;
 pub mod replay;
 mod think;
