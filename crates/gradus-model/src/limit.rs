@@ -152,6 +152,8 @@ pub struct Permit {
     shared: Arc<Shared>,
     slot: Option<OwnedSemaphorePermit>,
     epoch: u64,
+    /// The limit was at least half used when the request began.
+    busy: bool,
     trying: bool,
     estimated: u64,
 }
@@ -262,6 +264,10 @@ impl State {
         [pause, requests, tokens].into_iter().flatten().max()
     }
 
+    fn is_busy(&self) -> bool {
+        self.in_flight * 2 >= self.limit
+    }
+
     fn pause(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
         self.not_before = Some(self.not_before.map_or(until, |before| before.max(until)));
@@ -287,7 +293,8 @@ impl Shared {
         if let Some(bucket) = &mut state.tokens {
             bucket.level -= tokens as f64;
         }
-        Permit { shared: Arc::clone(self), slot: Some(slot), epoch: state.epoch, trying, estimated: tokens }
+        let busy = state.is_busy();
+        Permit { shared: Arc::clone(self), slot: Some(slot), epoch: state.epoch, busy, trying, estimated: tokens }
     }
 
     fn grow(&self, state: &mut State) {
@@ -319,10 +326,10 @@ impl Permit {
         }
         match outcome {
             Outcome::Answered => {
-                state.successes += 1;
-                let window = if state.slow_start { 1 } else { state.limit };
                 // An unused limit proves nothing.
-                if state.successes >= window && state.in_flight * 2 >= state.limit {
+                state.successes += usize::from(self.busy || state.is_busy());
+                let window = if state.slow_start { 1 } else { state.limit };
+                if state.successes >= window {
                     state.successes = 0;
                     shared.grow(&mut state);
                 }
