@@ -11,6 +11,11 @@ pub(crate) fn payload(entry_point: &str, test_code: &str) -> Vec<u8> {
     format!("{}\n{test_code}", entry_point.replace(['\n', '\r'], " ").trim()).into_bytes()
 }
 
+/// Whether the tests turned out to need live objects, and must be run again beside the program.
+pub(crate) fn must_be_alone(ended: &Ended) -> bool {
+    ended.report.ends_with(b"\nalone\ndone\n")
+}
+
 /// One outcome per test: those reported, then for the rest why there is no report.
 pub(crate) fn outcomes(ended: &Ended, limits: &Limits, base: &TestOutcome) -> Vec<TestOutcome> {
     let report = String::from_utf8_lossy(&ended.report);
@@ -70,8 +75,9 @@ pub(crate) fn end(ended: &Ended, limits: &Limits) -> Option<(Status, String)> {
         return Some((Status::OutputLimit, format!("more than {} bytes of output", limits.output_bytes)));
     }
     if ended.overdue {
-        // Ready to run for half of its time but without a processor: that says nothing about the program.
-        return Some(if ended.starved > 0.5 {
+        // Ready to run for half of its time but without a processor: that says nothing about the program, unless it
+        // was its own processes that were in the way.
+        return Some(if ended.starved > 0.5 && ended.cpu_ms < limits.cpu_ms {
             (
                 Status::SandboxError,
                 format!("not done after {} ms of wall time, but the machine was busy", limits.wall_ms),

@@ -37,6 +37,9 @@
 //! `__eq__` that always agrees, nor an exit, nor printed claims make a test pass. What is no plain data stays with the program
 //! and the tests hold a handle: it equals no plain value. If a test compares two such handles the program's word is
 //! taken, and the outcome is marked [`TestOutcome::in_process`].
+//! Tests that hand live objects to the program (a function, an object of the test's own class) cannot be split: they are
+//! run again beside the program, which has loaded before they arrive, and every result must come with a random word. All of them are
+//! marked. A program that goes looking for the tests and that word in its own interpreter could forge results here.
 //! What remains possible: test code may use helpers that the program itself defines (some of HumanEval's do), and those can lie;
 //! a program may tell what is asked from the arguments alone, and answer from memory.
 //!

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub(crate) struct Job<'a> {
     pub(crate) directory: &'a Path,
     /// Bytes on standard input.
     pub(crate) stdin: &'a [u8],
+    /// Where Python finds further modules.
+    pub(crate) packages: &'a [PathBuf],
     /// The descriptor on which the program reports; read to its end.
     pub(crate) report: Option<(OwnedFd, OwnedFd)>,
     pub(crate) confinement: Confinement,
@@ -56,6 +58,11 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     let confinement = job.confinement;
     let mut command = Command::new(job.program);
     command.args(&job.args).current_dir(job.directory).env_clear().envs(ENVIRONMENT.iter().copied());
+    if let Ok(packages) = std::env::join_paths(job.packages)
+        && !packages.is_empty()
+    {
+        command.env("PYTHONPATH", packages);
+    }
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
     unsafe { command.pre_exec(move || confinement.enter()) };

@@ -27,6 +27,8 @@ pub struct Policy {
     pub fail_fast: bool,
     /// The Python interpreter to use, instead of looking for one.
     pub python: Option<PathBuf>,
+    /// Directories of further Python modules that programs may import, for banks whose solutions need them.
+    pub packages: Vec<PathBuf>,
     /// Where scratch directories are made, instead of the system's temporary directory.
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
@@ -40,6 +42,7 @@ impl Default for Policy {
             slots: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             fail_fast: false,
             python: None,
+            packages: Vec::new(),
             scratch: None,
             // Of the range for short-lived users (61184 to 65519), a part that differs from process to process:
             // limits on processes are counted by user.
@@ -269,21 +272,28 @@ impl Sandbox {
         test_code: &str,
         limits: &Limits,
     ) -> io::Result<Vec<TestOutcome>> {
-        slot.prepare(MAIN, &program.source)?;
-        let tests = process::anonymous_file(&function::payload(entry_point, test_code))?;
-        let (report, write) = process::pipe()?;
-        let mut args: Vec<_> = python::FLAGS.map(OsString::from).into();
-        args.extend(["-c", function::RUNNER].map(OsString::from));
-        args.extend([&tests, &write].map(|descriptor| descriptor.as_raw_fd().to_string().into()));
-        let mut job = self.job(slot, &python.program, args, b"", limits);
-        job.confinement.keep = [tests.as_raw_fd(), write.as_raw_fd()];
-        job.report = Some((report, write));
-        let ended = process::run(job)?;
+        let once = |mode: &str| {
+            slot.prepare(MAIN, &program.source)?;
+            let tests = process::anonymous_file(&function::payload(entry_point, test_code))?;
+            let (report, write) = process::pipe()?;
+            let mut args: Vec<_> = python::FLAGS.map(OsString::from).into();
+            args.extend(["-c", function::RUNNER].map(OsString::from));
+            args.extend([&tests, &write].map(|descriptor| descriptor.as_raw_fd().to_string().into()));
+            args.push(mode.into());
+            let mut job = self.job(slot, &python.program, args, b"", limits);
+            job.confinement.keep = [tests.as_raw_fd(), write.as_raw_fd()];
+            job.report = Some((report, write));
+            process::run(job)
+        };
+        let mut ended = once("apart")?;
+        if function::must_be_alone(&ended) {
+            ended = once("alone")?;
+        }
         Ok(function::outcomes(&ended, limits, &base_outcome(&ended)))
     }
 
     fn job<'a>(
-        &self,
+        &'a self,
         slot: &'a Slot,
         program: &'a Path,
         args: Vec<OsString>,
@@ -300,6 +310,7 @@ impl Sandbox {
             args,
             directory: &slot.directory,
             stdin,
+            packages: &self.policy.packages,
             report: None,
             confinement: Confinement {
                 ruleset: slot.ruleset.clone(),
@@ -413,7 +424,8 @@ impl Sandbox {
     fn find_python(&mut self) {
         let limits = Limits { wall_ms: 10_000, ..Limits::default() };
         let program = Program { language: "python".into(), source: "print(input())".into() };
-        for python in python::candidates(self.policy.python.as_deref()) {
+        for mut python in python::candidates(self.policy.python.as_deref()) {
+            python.readable.extend(self.policy.packages.iter().cloned());
             self.python = Some(python);
             let case = StdinCase { input: "ready".into(), output: "ready".into() };
             let outcome = self.run(&program, &Tests::Stdin { cases: vec![case] }, &limits);
