@@ -183,6 +183,11 @@ impl Replay {
         self.answers.len()
     }
 
+    /// The questions that have an answer, in no order.
+    pub fn question_ids(&self) -> impl Iterator<Item = &str> {
+        self.answers.keys().map(String::as_str)
+    }
+
     /// How many answers a question has under any of its ids.
     pub fn n_attempts(&self, source_ids: &[String]) -> usize {
         self.lists(source_ids).map(<[Recorded]>::len).sum()

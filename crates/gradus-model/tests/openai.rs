@@ -328,6 +328,14 @@ async fn a_bare_url_takes_the_only_model_that_is_served() {
 }
 
 #[tokio::test]
+async fn https_to_a_server_without_it_is_a_fault() {
+    let mock = mock(|_| {});
+    let fault =
+        ask(&client(&mock.url().replace("http:", "https:"), |_| {}), "1+1?", 0).await.expect_err("no TLS there");
+    assert!(fault.kind == FaultKind::Transient && fault.message.contains("no answer"), "{fault}");
+}
+
+#[tokio::test]
 async fn the_limit_follows_a_server_that_refuses() {
     let mock = mock(|config| {
         config.rate_limit = Some(50);

@@ -192,3 +192,46 @@ fn real_zeroeval_answers_are_those_that_were_extracted_when_recorded() {
         assert!(f64::from(same) >= at_least * f64::from(all), "{name}: {same} of {all}");
     }
 }
+
+#[test]
+fn real_long_cots_are_split_from_their_answers() {
+    let Some((file, _)) = shared("gsm8k_mip_normal.jsonl.zst") else { return };
+    for model in ["deepseek-ai/DeepSeek-R1", "Qwen/QwQ-32B", "simplescaling/s1.1-32B"] {
+        let replay = Replay::open(&file, model).expect("opens");
+        let (mut split, mut unfinished) = (0, 0);
+        for id in replay.question_ids() {
+            let completion = ask(&replay, &[id], 0).expect("recorded");
+            let reasoning = completion.reasoning.expect("it thinks");
+            assert!(!reasoning.starts_with("think\n") && !reasoning.contains("</think>"), "{reasoning}");
+            split += usize::from(completion.answer.is_some());
+            unfinished += usize::from(completion.answer.is_none());
+        }
+        println!("{model}: {split} split, {unfinished} without an answer");
+        assert!(split >= 280, "{model}: {split} of {}", replay.n_questions());
+    }
+    let replay = Replay::open(&file, "o1").expect("opens");
+    let id = replay.question_ids().next().expect("one");
+    assert!(ask(&replay, &[id], 0).expect("recorded").usage.reasoning.is_some_and(|n| n > 0), "counted, not shown");
+}
+
+#[test]
+fn every_real_recorded_answer_can_be_read() {
+    let Some((known, _)) = shared("gsm8k_mip_normal.jsonl.zst") else { return };
+    for entry in std::fs::read_dir(known.parent().expect("a folder")).expect("readable") {
+        let name = entry.expect("readable").file_name().into_string().expect("a name");
+        let Some((file, rows)) = shared(&name) else { return };
+        let model = rows[rows.len() / 2]["model"].as_str().expect("a name");
+        let n_rows = rows.iter().filter(|row| row["model"] == model).count();
+        let replay = Replay::open(&file, model).expect("opens");
+        let mut n_read = 0;
+        for id in replay.question_ids() {
+            for attempt in 0..replay.n_attempts(&[id.to_owned()]) {
+                let completion = ask(&replay, &[id], attempt as u32).expect("recorded");
+                let empty = completion.reasoning.is_none() && completion.answer.is_none();
+                assert!(!empty || completion.finish != Finish::Stop, "{name} {id}");
+                n_read += 1;
+            }
+        }
+        assert_eq!(n_read, n_rows, "{name} {model}: each answer once");
+    }
+}

@@ -131,7 +131,7 @@ impl Replies {
     /// Steps of reasoning, as many as the wanted length needs; a thinking model writes two at least.
     fn steps(&self, text: &str, thinks: bool, key: u64) -> String {
         let missing = self.tokens.saturating_sub(pieces(text).count());
-        let n_steps = (missing / 12).max(if thinks { 2 } else { 0 });
+        let n_steps = (missing / TOKENS_PER_STEP).max(if thinks { 2 } else { 0 });
         let mut steps = String::new();
         for n in 1..=n_steps as u64 {
             let value = (key.wrapping_mul(n) >> 7) % 90 + 10;
@@ -417,6 +417,8 @@ impl Reply {
     }
 }
 
+/// Tokens of one made-up step, blank lines included.
+const TOKENS_PER_STEP: usize = 17;
 /// Tokens that travel in one event.
 const TOKENS_PER_EVENT: usize = 8;
 
