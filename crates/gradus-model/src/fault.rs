@@ -24,7 +24,7 @@ impl Fault {
 }
 
 /// Money or quota is used up: OpenAI, Anthropic, DeepSeek and others' codes and words.
-const QUOTA: [&str; 10] = [
+const QUOTA: [&str; 9] = [
     "insufficient_quota",
     "credit_balance_exhausted",
     "billing_hard_limit_reached",
@@ -33,7 +33,6 @@ const QUOTA: [&str; 10] = [
     "insufficient balance",
     "insufficient_balance",
     "credit balance is too low",
-    "exceeded your current quota, please check your plan",
     "insufficient credits",
 ];
 
@@ -108,6 +107,11 @@ impl Said {
         let words = ["message", "detail", "msg", "error"].iter().find_map(|key| error.get(key));
         let words = match words {
             Some(Value::String(words)) => words.clone(),
+            // FastAPI lists what is wrong with each field, and repeats what it was sent.
+            Some(Value::Array(list)) if list.iter().any(|item| item.get("msg").is_some()) => {
+                let said: Vec<&str> = list.iter().filter_map(|item| item.get("msg")?.as_str()).collect();
+                return Said::of_text(&said.join("; "));
+            }
             Some(other) => other.to_string(),
             None => error.to_string(),
         };
@@ -285,7 +289,12 @@ mod tests {
         check(400, r#"{"error":{"code":400,"type":"exceed_context_size_error","message":"too big"}}"#, ContextTooLong);
         check(400, r#"{"error":{"code":"invalid_prompt","message":"no"}}"#, ContentFiltered);
         check(400, r#"{"error":{"message":"x is not a valid model ID"}}"#, ModelNotFound);
-        check(422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#, BadRequest);
+        check(422, r#"{"detail":[{"msg":"field required","input":"unknown model, insufficient_quota"}]}"#, BadRequest);
+        check(
+            429,
+            r#"{"error":{"status":"RESOURCE_EXHAUSTED","message":"You exceeded your current quota","details":[{"retryDelay":"9s"}]}}"#,
+            RateLimited,
+        );
         check(500, "", Transient);
         check(502, "<html>bad gateway</html>", Transient);
         check(503, r#"{"object":"error","message":"The request queue is full.","code":503}"#, RateLimited);
@@ -326,6 +335,17 @@ mod tests {
         assert_eq!(ms("1e300"), Some(86_400_000));
         for bad in ["", "soon", "-1", "NaN", "5x", "s", "1.2.3s"] {
             assert_eq!(ms(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_it_panic(
+            status in 100_u16..600, body in r#"(\{|\}|\[|\]|"error"|"message"|"code"|"details"|"retryDelay"|:|,|"9s"|429|sk-|é|"| ){0,40}"#
+        ) {
+            let said = Said::of_body(body.as_bytes());
+            let _ = (said.kind(status, false, None), said.inside_success());
+            let _ = duration(&body);
         }
     }
 

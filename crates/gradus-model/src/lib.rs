@@ -211,7 +211,8 @@ pub trait Model: Send + Sync {
     async fn info(&self) -> Result<Info, Fault>;
 
     /// One try of one generation. No retries: the driver does those and records each try.
-    /// Waits for the endpoint's own concurrency and rate limits.
+    /// Waits for the endpoint's own concurrency and rate limits. What it gives, [`Raw::read`] accepts;
+    /// what cannot be read comes as the body of a [`Fault`].
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault>;
 
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.

@@ -42,6 +42,8 @@ impl Default for Limits {
     }
 }
 
+/// Longest pause on a server's word; the fault carries the whole wait, and whoever retries decides.
+const PAUSE_MAX: Duration = Duration::from_mins(2);
 /// Longest wait of an open breaker.
 const BREAKER_PAUSE_MAX: Duration = Duration::from_mins(1);
 
@@ -50,7 +52,7 @@ const BREAKER_PAUSE_MAX: Duration = Duration::from_mins(1);
 pub enum Outcome {
     /// Answered, or refused for a reason of the request's own.
     Answered,
-    /// 429, overload: fewer at once, and nothing before the wait is over.
+    /// 429, overload: fewer at once, and nothing before the wait is over (2 min at most).
     Overloaded(Option<Duration>),
     /// No answer in time: fewer at once, and a transport failure.
     TimedOut,
@@ -235,7 +237,7 @@ impl Limiter {
         self.0.shrink(&mut state, to);
     }
 
-    /// Nothing is sent for this long, because the server said that its budget is used up.
+    /// Nothing is sent for this long (2 min at most), because the server said that its budget is used up.
     pub fn pause(&self, wait: Duration) {
         self.0.lock().pause(wait);
     }
@@ -250,9 +252,13 @@ impl Limiter {
         self.0.lock().in_flight
     }
 
-    /// Whether the breaker is open: the endpoint has failed several times in a row.
+    /// Whether a request should rather go elsewhere: the breaker is open, and it is not time for a try.
     pub fn is_down(&self) -> bool {
-        self.0.lock().breaker != Breaker::Closed
+        match self.0.lock().breaker {
+            Breaker::Closed => false,
+            Breaker::Open { until, .. } => Instant::now() < until,
+            Breaker::Trying { .. } => true,
+        }
     }
 }
 
@@ -269,7 +275,7 @@ impl State {
     }
 
     fn pause(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
+        let until = Instant::now() + wait.min(PAUSE_MAX);
         self.not_before = Some(self.not_before.map_or(until, |before| before.max(until)));
     }
 }

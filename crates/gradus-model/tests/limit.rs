@@ -93,6 +93,9 @@ async fn nothing_is_sent_before_the_wait_that_the_server_asked_for() {
     settle(permits(&limiter, 1).await, Outcome::Overloaded(Some(Duration::from_secs(30))));
     let _one = permits(&limiter, 1).await;
     assert_eq!(start.elapsed().as_secs(), 30);
+    settle(permits(&limiter, 1).await, Outcome::Overloaded(Some(Duration::from_hours(24))));
+    let _one = permits(&limiter, 1).await;
+    assert_eq!(start.elapsed().as_secs(), 30 + 120, "a day's wait is for the caller to decide");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,10 +151,19 @@ async fn the_breaker_lets_one_try_for_all_and_all_share_its_fate() {
     }
     assert_eq!((down, start.elapsed().as_secs()), (4, 1));
 
+    // It is down until it is time for the next try, and while one is under way.
+    assert!(limiter.is_down());
+    advance(Duration::from_secs(2)).await;
+    assert!(!limiter.is_down());
+    let trying = permits(&limiter, 1).await;
+    assert!(limiter.is_down());
+    drop(trying);
+    settle(permits(&limiter, 1).await, Outcome::Broken);
+
     // The next try waits longer, succeeds, and lets all go on.
     let start = Instant::now();
     let first = permits(&limiter, 1).await;
-    assert_eq!(start.elapsed().as_secs(), 2);
+    assert_eq!(start.elapsed().as_secs(), 4);
     let other = {
         let limiter = limiter.clone();
         tokio::spawn(async move { limiter.acquire(1).await.is_ok() })

@@ -146,7 +146,9 @@ fn real_zeroeval_answers_are_those_that_were_extracted_when_recorded() {
         let models: std::collections::BTreeSet<&str> =
             rows.iter().map(|row| row["model"].as_str().expect("a name")).collect();
         let (mut same, mut all, mut cut, mut control) = (0, 0, 0, 0);
-        for model in models {
+        // Every sixth model: each opens the file anew. GRADUS_SHOW compares all, and prints what differs.
+        let step = if std::env::var_os("GRADUS_SHOW").is_some() { 1 } else { 6 };
+        for model in models.into_iter().step_by(step) {
             let replay = Replay::open(&file, model).expect("opens");
             let mut mine: Vec<&serde_json::Value> = rows.iter().filter(|row| row["model"] == model).collect();
             mine.sort_by_key(|row| (row["question_id"].as_str(), row["sample"].as_u64()));
