@@ -49,6 +49,21 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// Whether this process may do all that own users for programs take: hand directories over, work in them all the same,
+/// change users, and kill what another user runs. Containers sometimes leave root without.
+pub(crate) fn may_change_users() -> bool {
+    const CHOWN: u64 = 1;
+    const DAC_OVERRIDE: u64 = 1 << 1;
+    const FOWNER: u64 = 1 << 3;
+    const KILL: u64 = 1 << 5;
+    const SETGID: u64 = 1 << 6;
+    const SETUID: u64 = 1 << 7;
+    const NEEDED: u64 = CHOWN | DAC_OVERRIDE | FOWNER | KILL | SETGID | SETUID;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & NEEDED == NEEDED)
+}
+
 /// Makes orphans of programs children of this process, so that they can be reaped.
 pub(crate) fn become_subreaper() -> io::Result<()> {
     // SAFETY: plain integers; changes only who becomes the parent of orphans.

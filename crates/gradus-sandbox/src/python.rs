@@ -1,10 +1,11 @@
 //! Which Python interpreter runs programs.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::isolate;
+use crate::{function, isolate};
 
 /// An interpreter and what it must be allowed to read.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub(crate) struct Python {
     pub(crate) version: String,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) executable: Vec<PathBuf>,
+    /// The runner of function tests, compiled: as source it would cost half of a run.
+    pub(crate) runner: Vec<u8>,
 }
 
 /// Flags for programs: no site-packages, no user's directory. (`-I` would also ignore the hash seed that we fix.)
@@ -71,5 +74,22 @@ fn ask(path: &Path) -> Option<Python> {
         .chain(system.map(PathBuf::from))
         .filter(|path| path.exists())
         .collect();
-    Some(Python { program, version, readable, executable })
+    let runner = compile(&program, function::RUNNER)?;
+    Some(Python { program, version, readable, executable, runner })
+}
+
+/// The bytes of a `.pyc` file of `source`.
+fn compile(program: &Path, source: &str) -> Option<Vec<u8>> {
+    // The format: a magic number; flags, time and size, which nobody checks of a file that is run by its name; the code.
+    const COMPILE: &str = "import sys, marshal, importlib.util as u; sys.stdout.buffer.write(u.MAGIC_NUMBER + bytes(12) + marshal.dumps(compile(sys.stdin.buffer.read(), 'runner', 'exec')))";
+    let mut child = Command::new(program)
+        .args(["-I", "-S", "-c", COMPILE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    // Dropped at the end of the statement, which closes it.
+    child.stdin.take().expect("piped").write_all(source.as_bytes()).ok()?;
+    child.wait_with_output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
 }

@@ -232,7 +232,7 @@ impl Sandbox {
         case: &StdinCase,
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
-        slot.prepare(MAIN, &program.source)?;
+        slot.prepare(&[(MAIN, program.source.as_bytes())])?;
         let args = python::FLAGS.iter().copied().chain([MAIN]).map(OsString::from).collect();
         let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
         let mut outcome = base_outcome(&ended);
@@ -273,11 +273,11 @@ impl Sandbox {
         limits: &Limits,
     ) -> io::Result<Vec<TestOutcome>> {
         let once = |mode: &str| {
-            slot.prepare(MAIN, &program.source)?;
+            slot.prepare(&[(MAIN, program.source.as_bytes()), (RUNNER, &python.runner)])?;
             let tests = process::anonymous_file(&function::payload(entry_point, test_code))?;
             let (report, write) = process::pipe()?;
             let mut args: Vec<_> = python::FLAGS.map(OsString::from).into();
-            args.extend(["-c", function::RUNNER].map(OsString::from));
+            args.push(RUNNER.into());
             args.extend([&tests, &write].map(|descriptor| descriptor.as_raw_fd().to_string().into()));
             args.push(mode.into());
             let mut job = self.job(slot, &python.program, args, b"", limits);
@@ -413,6 +413,9 @@ impl Sandbox {
         if !isolate::is_root() {
             return Err("not root: programs run as this user".into());
         }
+        if !isolate::may_change_users() {
+            return Err("root, but without the capabilities for it (chown, dac_override, fowner, kill, setgid, setuid): programs run as root, whom the limit on processes does not bind".into());
+        }
         let (first, last) = (self.policy.first_uid, self.policy.first_uid + self.policy.slots as u32 - 1);
         isolate::try_in_child(&Confinement { uid: Some(first), ..Confinement::none() })
             .map_err(|error| format!("cannot become another user ({error}): programs run as root"))?;
@@ -444,6 +447,9 @@ impl Sandbox {
 
 /// The name under which programs are put into their directory.
 const MAIN: &str = "main.py";
+
+/// The runner's. A program may overwrite it: by then it has been read.
+const RUNNER: &str = "runner.pyc";
 
 struct Lease<'a> {
     sandbox: &'a Sandbox,

@@ -25,13 +25,16 @@ impl Slot {
         Ok(directory)
     }
 
-    /// Empties the directory and puts the program there.
-    pub(crate) fn prepare(&self, file: &str, source: &str) -> io::Result<()> {
+    /// Empties the directory and puts files there, which its user may read.
+    pub(crate) fn prepare(&self, files: &[(&str, &[u8])]) -> io::Result<()> {
         empty(&self.directory)?;
-        let path = self.directory.join(file);
-        fs::write(&path, source)?;
-        // Whatever the umask is: the program's user is not ours.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+        for (name, bytes) in files {
+            let path = self.directory.join(name);
+            fs::write(&path, bytes)?;
+            // Whatever the umask is: the program's user is not ours.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 }
 
