@@ -99,6 +99,9 @@ pub struct OpenAi {
 const MAX_BODY: usize = 256 << 20;
 /// Longest wait for the end of the connection after `[DONE]`.
 const AFTER_DONE: Duration = Duration::from_secs(1);
+/// A connection that is lost within this time, without a byte of an answer, was closed while it was idle:
+/// llama.cpp closes kept connections after a stream without saying so. That was no try.
+const DROPPED: Duration = Duration::from_secs(1);
 /// Longest time for a question about the server.
 const INFO_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -189,18 +192,13 @@ impl OpenAi {
 
     /// Sends the request and takes in the answer; also says how many tokens it used.
     async fn ask(&self, request: &Generate) -> Result<(Raw, Option<u64>), Failure> {
-        let body = self.request_body(request);
-        let url = self.base.join("chat/completions").expect("a relative path joins any base");
-        let mut sent = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-        if let Ok(id) = HeaderValue::try_from(&request.request_id) {
-            sent = sent.header(HeaderName::from_static("x-request-id"), id);
-        }
         let idle = self.idle_timeout();
-        let response = match tokio::time::timeout(idle, sent.send()).await {
-            Err(_) => return Err(self.silent(idle)),
-            Ok(Err(error)) => return Err(self.broken(&error, "no answer")),
-            Ok(Ok(response)) => response,
+        let body = Bytes::from(self.request_body(request));
+        let response = match self.send(request, body.clone(), idle).await {
+            Err(Unsent::Dropped(_)) => self.send(request, body, idle).await,
+            response => response,
         };
+        let response = response.map_err(|(Unsent::Dropped(failure) | Unsent::Failed(failure))| failure)?;
         if let Some(wait) = budget_wait(response.headers()) {
             self.limiter.pause(wait);
         }
@@ -223,6 +221,24 @@ impl OpenAi {
             }
             (Err(_), Some(cut)) => Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut }),
             (Err(fault), None) => Err(Failure::of(self.scrubbed(Fault { status: Some(200), ..fault }))),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn send(&self, request: &Generate, body: Bytes, idle: Duration) -> Result<Response, Unsent> {
+        let url = self.base.join("chat/completions").expect("a relative path joins any base");
+        let mut sent = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        if let Ok(id) = HeaderValue::try_from(&request.request_id) {
+            sent = sent.header(HeaderName::from_static("x-request-id"), id);
+        }
+        let start = tokio::time::Instant::now();
+        match tokio::time::timeout(idle, sent.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Err(_) => Err(Unsent::Failed(self.silent(idle))),
+            Ok(Err(error)) if !error.is_connect() && !error.is_timeout() && start.elapsed() < DROPPED => {
+                Err(Unsent::Dropped(self.broken(&error, "no answer")))
+            }
+            Ok(Err(error)) => Err(Unsent::Failed(self.broken(&error, "no answer"))),
         }
     }
 
@@ -383,6 +399,13 @@ impl OpenAi {
             None => Ok(serde_json::from_slice(&body).ok()),
         }
     }
+}
+
+/// Why there is no head of an answer.
+enum Unsent {
+    /// The connection had been closed; the request may be sent once more.
+    Dropped(Failure),
+    Failed(Failure),
 }
 
 /// A fault, and what it means for the endpoint's limits.

@@ -47,7 +47,7 @@ fn mock(change: impl FnOnce(&mut MockConfig)) -> MockHandle {
 }
 
 /// A server that gives one answer after another, each on a connection of its own, and keeps what it was
-/// sent. An answer is written as it is; an empty one hangs.
+/// sent. An answer is written as it is; an empty one hangs, and `close` closes the connection.
 struct Script {
     url: String,
     seen: Arc<Mutex<Vec<String>>>,
@@ -78,6 +78,9 @@ impl Script {
                     }
                 }
                 keep.lock().expect("no panic").push(String::from_utf8_lossy(&bytes).into_owned());
+                if answer == "close" {
+                    continue;
+                }
                 stream.write_all(answer.as_bytes()).expect("written");
                 if answer.is_empty() {
                     open.push(stream);
@@ -271,6 +274,18 @@ async fn a_stream_that_is_whole_survives_a_connection_that_never_closes() {
     let silent = client(&script.url, |config| config.idle_timeout = Some(Duration::from_millis(200)));
     let fault = ask(&silent, "1+1?", 0).await.expect_err("silence");
     assert!(fault.kind == FaultKind::Transient && fault.message.contains("sent nothing for 0.2 s"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_no_fault() {
+    let close = || "close".to_owned();
+    let script =
+        Script::new(vec![close(), http("200 OK", "Content-Type: application/json\r\n", ANSWER), close(), close()]);
+    let model = client(&script.url, |_| {});
+    assert_eq!(ask(&model, "1+1?", 0).await.expect("sent once more").answer.as_deref(), Some("2"));
+    let fault = ask(&model, "1+1?", 0).await.expect_err("closed twice");
+    assert!(fault.kind == FaultKind::Transient && fault.message.contains("no answer"), "{fault}");
+    assert_eq!(script.seen.lock().expect("no panic").len(), 4, "not a third time");
 }
 
 #[tokio::test]
