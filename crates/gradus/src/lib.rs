@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod config;
+pub mod ingest;
 pub mod level;
 pub mod question;
 pub mod verdict;
