@@ -543,7 +543,9 @@ impl<'a> Pass<'a> {
                 Change::References(references) => {
                     let mut references = references.clone();
                     if draft.kind == Kind::Choice {
-                        references.iter_mut().for_each(|letter| letter.make_ascii_uppercase());
+                        for letter in &mut references {
+                            letter.make_ascii_uppercase();
+                        }
                         if references.iter().any(|letter| !matches!(letter.as_bytes(), [b'A'..=b'Z'])) {
                             unused("the reference of a choice question is a letter".into());
                             continue;

@@ -118,21 +118,13 @@ fn letter(item: &Cell, text: &str, options: &[String]) -> Result<String, String>
         }
         return Ok(char::from(letter).to_string());
     }
-    let position = match item {
-        Cell::Number(_) => None,
-        _ => {
-            let mut same = options.iter().enumerate().filter(|(_, option)| option.trim() == text).map(|(i, _)| i);
-            same.next().filter(|_| same.next().is_none())
-        }
-    };
-    let position = position.or_else(|| text.parse().ok().filter(|position| *position < options.len()));
-    match position {
-        Some(position) => Ok(char::from(b'A' + position as u8).to_string()),
-        None => {
-            let shown: String = text.chars().take(40).collect();
-            Err(format!("`{shown}` is neither a letter nor one of {} options", options.len()))
-        }
-    }
+    let mut same = options.iter().enumerate().filter(|(_, option)| option.trim() == text).map(|(i, _)| i);
+    let named = same.next().filter(|_| same.next().is_none() && !matches!(item, Cell::Number(_)));
+    let position = named.or_else(|| text.parse().ok().filter(|position| *position < options.len()));
+    let shown: String = text.chars().take(40).collect();
+    position
+        .map(|position| char::from(b'A' + position as u8).to_string())
+        .ok_or_else(|| format!("`{shown}` is neither a letter nor one of {} options", options.len()))
 }
 
 /// The options of a choice question: a list, an object from letters to texts, or `{text: [...], label: [...]}`.

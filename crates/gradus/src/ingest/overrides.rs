@@ -1,6 +1,6 @@
 //! Corrections of a bank: questions excluded, references replaced, each with a reason if one is given.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::IngestError;
@@ -117,9 +117,9 @@ fn references_of(id: &str, cell: Cell) -> Result<Vec<String>, String> {
 }
 
 fn no_twice(overrides: Vec<Override>) -> Result<Vec<Override>, String> {
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     for correction in &overrides {
-        if seen.insert(&correction.id, ()).is_some() {
+        if !seen.insert(&correction.id) {
             return Err(format!("`{}` stands there twice", correction.id));
         }
     }

@@ -124,11 +124,12 @@ impl Mapping {
         let mut options = Vec::new();
         let mut has_options = false;
         // A bank's options matter to no other kind, and a code row may use the name for something else.
-        if matches!(named_kind, None | Some(Kind::Choice)) && matches!(tests, Ok(Found::Absent)) {
-            if let Some((name, cell)) = first(columns, &self.options)? {
-                options = answer::options(&name, &cell)?;
-                has_options = true;
-            }
+        if matches!(named_kind, None | Some(Kind::Choice))
+            && matches!(tests, Ok(Found::Absent))
+            && let Some((name, cell)) = first(columns, &self.options)?
+        {
+            options = answer::options(&name, &cell)?;
+            has_options = true;
         }
         let answer = first(columns, &self.answer);
         let kind = named_kind.unwrap_or_else(|| match (&tests, &answer) {
@@ -160,12 +161,11 @@ impl Mapping {
             });
             match found {
                 Ok((found, name)) if found.is_empty() => {
-                    let detail = match name {
-                        Some(name) => format!("`{name}` holds a working without an answer that is marked or boxed"),
-                        None => {
-                            let there = columns.names().join("`, `");
-                            format!("none of `{}` holds an answer; there are `{there}`", self.answer.join("`, `"))
-                        }
+                    let detail = if let Some(name) = name {
+                        format!("`{name}` holds a working without an answer that is marked or boxed")
+                    } else {
+                        let there = columns.names().join("`, `");
+                        format!("none of `{}` holds an answer; there are `{there}`", self.answer.join("`, `"))
                     };
                     lacking = Some(Bad::field(&self.answer[0], "no_reference", detail));
                 }
@@ -256,13 +256,10 @@ impl Mapping {
         };
         let under = |key: &str| cell.at(key).and_then(|cell| number(&cell));
         let tolerance = number(&cell).or_else(|| under("relative")).map(Tolerance::Relative);
-        match tolerance.or_else(|| under("absolute").map(Tolerance::Absolute)) {
-            Some(tolerance) => Ok(Some(tolerance)),
-            None => {
-                let found = cell.scalar().map_or(cell.type_name().to_owned(), |text| format!("`{text}`"));
-                Err(Bad::field(&name, "wrong_type", format!("expected a number from 0 on, found {found}")))
-            }
-        }
+        tolerance.or_else(|| under("absolute").map(Tolerance::Absolute)).map(Some).ok_or_else(|| {
+            let found = cell.scalar().map_or(cell.type_name().to_owned(), |text| format!("`{text}`"));
+            Bad::field(&name, "wrong_type", format!("expected a number from 0 on, found {found}"))
+        })
     }
 }
 
@@ -279,16 +276,11 @@ fn first(columns: &Columns<'_>, names: &[String]) -> Result<Option<(String, Cell
 }
 
 fn id(columns: &Columns<'_>, names: &[String]) -> Result<Option<String>, Bad> {
-    match first(columns, names)? {
-        None => Ok(None),
-        Some((name, cell)) => match cell.scalar() {
-            Some(id) => Ok(Some(id.trim().to_owned())),
-            None => {
-                let detail = format!("expected a text or a number, found {}", cell.type_name());
-                Err(Bad::field(&name, "wrong_type", detail))
-            }
-        },
-    }
+    let Some((name, cell)) = first(columns, names)? else { return Ok(None) };
+    let id = cell.scalar().map(|id| Some(id.trim().to_owned()));
+    id.ok_or_else(|| {
+        Bad::field(&name, "wrong_type", format!("expected a text or a number, found {}", cell.type_name()))
+    })
 }
 
 /// A field that a question can do without: one of another type is left out and counted.

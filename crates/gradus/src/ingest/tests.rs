@@ -149,7 +149,7 @@ fn csv_is_read_with_quotes_and_line_feeds() {
 #[test]
 fn parquet_is_read_with_its_types() {
     let mut subjects = StringDictionaryBuilder::<Int32Type>::new();
-    ["algebra", "algebra", "logic"].into_iter().for_each(|subject| subjects.append_value(subject));
+    subjects.extend(["algebra", "algebra", "logic"].map(Some));
     let choices = ListArray::from_iter_primitive::<UInt8Type, _, _>([None, None, Some(vec![Some(7), Some(8)])]);
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("question_id", Arc::new(Int64Array::from(vec![10, 11, 12]))),
