@@ -6,6 +6,7 @@
 //!
 //! How files become rows is in `rows`, how a row becomes a question in `record`, `answer` and `unit_tests`.
 
+use std::collections::hash_map::Entry::Vacant;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,9 @@ const MAX_ROW: usize = 16 << 20;
 
 /// Longest reference that is remembered as it is while duplicates are looked for, in bytes.
 const MAX_SHOWN: usize = 80;
+
+/// Most references listed for either side of a contradiction.
+const MAX_LISTED: usize = 4;
 
 /// A bank, read once: what is kept, what was dropped, what was joined.
 #[derive(Debug)]
@@ -123,7 +127,7 @@ pub struct Contradiction {
     pub question: QuestionId,
     /// Its first source id, and the one of the duplicate.
     pub source_ids: [String; 2],
-    /// What was accepted so far, and what the duplicate says; long references are shortened.
+    /// What was accepted so far, and what the duplicate says: a few of each, long ones shortened.
     pub references: [Vec<String>; 2],
 }
 
@@ -277,6 +281,13 @@ impl Summary {
     /// What a user should look at, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
+        if self.rows >= 10 && self.duplicates() * 2 > self.rows {
+            warnings.push(format!(
+                "{} of {} rows repeat a question: check that `bank.fields.question` names the column that is meant",
+                self.duplicates(),
+                self.rows
+            ));
+        }
         for (id, why) in &self.unused_overrides {
             warnings.push(format!("the override of `{id}` changes nothing: {why}"));
         }
@@ -334,6 +345,9 @@ struct Pass<'a> {
     by_id: HashMap<QuestionId, usize>,
     /// Which entry a source id finds, by hash.
     owners: HashMap<u64, usize>,
+    /// The suffix that a source id got for an entry, and the next one it gets.
+    suffixes: HashMap<(u64, usize), u32>,
+    next_suffix: HashMap<u64, u32>,
     joined: HashMap<usize, Joined>,
     dropped: Vec<(usize, Dropped)>,
     summary: Summary,
@@ -357,6 +371,8 @@ impl<'a> Pass<'a> {
             entries: Vec::new(),
             by_id: HashMap::new(),
             owners: HashMap::new(),
+            suffixes: HashMap::new(),
+            next_suffix: HashMap::new(),
             joined: HashMap::new(),
             dropped: Vec::new(),
             summary: Summary::default(),
@@ -402,7 +418,7 @@ impl<'a> Pass<'a> {
         let known = self.by_id.get(&question.id).copied();
         let at = known.unwrap_or(self.entries.len());
         let original = &question.source_ids[0];
-        let source_id = self.claim(original, at);
+        let (source_id, new) = self.claim(original, at);
         if source_id != *original {
             let (file, from, to) = (file.clone(), original.clone(), source_id.clone());
             self.summary.renamed.push(Renamed { file, line, from, to });
@@ -435,10 +451,10 @@ impl<'a> Pass<'a> {
             self.summary.contradictions.push(Contradiction {
                 question: entry.id,
                 source_ids: [entry.source_ids[0].clone(), source_id.clone()],
-                references: [draft.references.clone(), shown.clone()],
+                references: [&draft.references, &shown].map(|shown| shown.iter().take(MAX_LISTED).cloned().collect()),
             });
         }
-        if !entry.source_ids.contains(&source_id) {
+        if new {
             entry.source_ids.push(source_id);
         }
         for (reference, shown) in question.references.into_iter().zip(shown) {
@@ -457,17 +473,32 @@ impl<'a> Pass<'a> {
         true
     }
 
-    /// The source id, with a suffix if it finds another entry than this one already.
-    fn claim(&mut self, source_id: &str, at: usize) -> String {
-        let mut free = source_id.to_owned();
-        for n in 2.. {
-            let owner = *self.owners.entry(hash([&free])).or_insert(at);
-            if owner == at {
-                break;
+    /// The source id, with a suffix if it finds another entry than this one already; and whether it is new.
+    fn claim(&mut self, source_id: &str, at: usize) -> (String, bool) {
+        let whole = hash([source_id]);
+        match self.owners.get(&whole) {
+            None => {
+                self.owners.insert(whole, at);
+                return (source_id.to_owned(), true);
             }
-            free = format!("{source_id}#{n}");
+            Some(owner) if *owner == at => return (source_id.to_owned(), false),
+            Some(_) => {}
         }
-        free
+        if let Some(n) = self.suffixes.get(&(whole, at)) {
+            return (format!("{source_id}#{n}"), false);
+        }
+        let next = self.next_suffix.entry(whole).or_insert(2);
+        loop {
+            let n = *next;
+            *next += 1;
+            let suffixed = format!("{source_id}#{n}");
+            let owner = self.owners.entry(hash([&suffixed]));
+            let free = matches!(owner, Vacant(_));
+            if *owner.or_insert(at) == at {
+                self.suffixes.insert((whole, at), n);
+                return (suffixed, free);
+            }
+        }
     }
 
     fn finish(
@@ -632,9 +663,10 @@ impl Questions<'_> {
     }
 }
 
-fn hash<'a>(parts: impl IntoIterator<Item = &'a String>) -> u64 {
+fn hash<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
+        let part = part.as_ref();
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
@@ -647,7 +679,7 @@ fn shortened(reference: &str) -> String {
         return reference.to_owned();
     }
     let start: String = reference.chars().take(MAX_SHOWN / 2).collect();
-    format!("{start}... ({} bytes, {:016x})", reference.len(), hash([&reference.to_owned()]))
+    format!("{start}... ({} bytes, {:016x})", reference.len(), hash([reference]))
 }
 
 #[cfg(test)]

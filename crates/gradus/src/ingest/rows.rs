@@ -97,12 +97,12 @@ impl BankFile {
         stem.to_owned()
     }
 
-    fn reader(&self, packing: Packing) -> Result<Box<dyn BufRead>, IngestError> {
-        let raw: Box<dyn Read> = match &self.place {
+    fn reader(&self, packing: Packing) -> Result<Box<dyn BufRead + Send>, IngestError> {
+        let raw: Box<dyn Read + Send> = match &self.place {
             Place::Disk(path) => Box::new(File::open(path).map_err(|error| self.io_error(0, &error))?),
             Place::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
         };
-        let mut reader: Box<dyn BufRead> = match packing {
+        let mut reader: Box<dyn BufRead + Send> = match packing {
             Packing::Plain => Box::new(BufReader::with_capacity(1 << 16, raw)),
             Packing::Zstd => {
                 let decoder = zstd::Decoder::new(raw).map_err(|error| self.io_error(0, &error))?;
@@ -251,7 +251,7 @@ pub(super) struct Rows<'a> {
 }
 
 enum Form {
-    Lines { reader: Box<dyn BufRead>, buffer: Vec<u8>, line: u64 },
+    Lines { reader: Box<dyn BufRead + Send>, buffer: Vec<u8>, line: u64 },
     Csv(Box<Csv>),
     Parquet { reader: Box<ParquetRecordBatchReader>, batch: RecordBatch, next: usize },
 }
@@ -291,11 +291,12 @@ impl<'a> Rows<'a> {
         let Place::Disk(path) = &file.place else { unreachable!("a bank in memory is JSONL") };
         let handle = File::open(path).map_err(|error| file.io_error(0, &error))?;
         let error = |error: &dyn std::fmt::Display| file.parquet_error(0, error);
-        let builder = ParquetRecordBatchReaderBuilder::try_new(handle).map_err(|e| error(&e))?;
+        let builder = guarded(|| ParquetRecordBatchReaderBuilder::try_new(handle)).map_err(|e| error(&e))?;
         let roots = builder.schema().fields().iter().enumerate();
         let roots: Vec<usize> = roots.filter(|(_, field)| wanted(field.name())).map(|(i, _)| i).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder.with_projection(mask).with_batch_size(256).build().map_err(|e| error(&e))?;
+        let builder = builder.with_projection(mask).with_batch_size(256);
+        let reader = guarded(|| builder.build()).map_err(|e| error(&e))?;
         let batch = RecordBatch::new_empty(reader.schema());
         Ok(Form::Parquet { reader: Box::new(reader), batch, next: 0 })
     }
@@ -335,9 +336,10 @@ impl<'a> Rows<'a> {
             }
             Form::Parquet { reader, batch, next } => {
                 while *next >= batch.num_rows() {
-                    let Some(read) = reader.next() else { return Ok(None) };
-                    let error = |error: &dyn std::fmt::Display| self.file.parquet_error(self.row, error);
-                    *batch = without_dictionaries(&read.map_err(|e| error(&e))?).map_err(|e| error(&e))?;
+                    let read = guarded(|| reader.next().map(|read| without_dictionaries(&read?)).transpose());
+                    let read = read.map_err(|error| self.file.parquet_error(self.row, &error))?;
+                    let Some(read) = read else { return Ok(None) };
+                    *batch = read;
                     *next = 0;
                 }
                 *next += 1;
@@ -378,7 +380,7 @@ fn read_line(reader: &mut dyn BufRead, buffer: &mut Vec<u8>, limit: usize) -> io
 
 /// A CSV reader that keeps at most one record, and of that at most a limit, in memory.
 struct Csv {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     core: csv_core::Reader,
     output: Vec<u8>,
     ends: Vec<usize>,
@@ -388,7 +390,7 @@ struct Csv {
 }
 
 impl Csv {
-    fn new(reader: Box<dyn BufRead>) -> Self {
+    fn new(reader: Box<dyn BufRead + Send>) -> Self {
         Self {
             reader,
             core: csv_core::Reader::new(),
@@ -462,6 +464,14 @@ impl Csv {
         self.cells = texts
             .map_err(|at| Some(Bad::row("bad_utf8", format!("the row is no UTF-8 at byte {at} of its fields"))))?;
         Ok(Record::Csv { names: &self.names, cells: &self.cells })
+    }
+}
+
+/// Runs a piece of the Parquet library, which panics on some damaged files.
+fn guarded<T, E: std::fmt::Display>(work: impl FnOnce() -> Result<T, E>) -> Result<T, String> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its pages do not fit its description".into()),
     }
 }
 

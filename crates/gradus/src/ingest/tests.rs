@@ -326,6 +326,27 @@ fn a_source_id_finds_one_question() {
     assert!(ingest.summary().warnings()[0].contains("suffix"));
 }
 
+/// As happens when the column of the id or of the question is not the one that was meant.
+#[test]
+fn constant_columns_are_read_in_linear_time_and_reported() {
+    let rows: Vec<_> = (0..30_000).map(|i| format!(r#"{{"id": 0, "question": "q{i}", "answer": 1}}"#)).collect();
+    let ingest = Case::new(&[("b.jsonl", rows.join("\n").as_bytes())]).open().unwrap();
+    assert_eq!(questions(&ingest)[29_999].source_ids[..], ["0#30000"]);
+    assert_eq!(ingest.summary().renamed.len(), 29_999);
+    let rows: Vec<_> = (0..30_000).map(|i| format!(r#"{{"id": {i}, "question": "q", "answer": 1}}"#)).collect();
+    let ingest = Case::new(&[("b.jsonl", rows.join("\n").as_bytes())]).open().unwrap();
+    assert_eq!(questions(&ingest)[0].source_ids.len(), 30_000);
+    assert!(ingest.summary().warnings()[0].contains("bank.fields.question"), "{:?}", ingest.summary().warnings());
+}
+
+#[test]
+fn questions_can_be_read_on_another_thread() {
+    let ingest = Case::new(&[("b.jsonl", LINES.as_bytes())]).open().unwrap();
+    let mut questions = ingest.questions();
+    let n = std::thread::scope(|scope| scope.spawn(move || questions.by_ref().count()).join().unwrap());
+    assert_eq!(n, 2);
+}
+
 #[test]
 fn the_limit_keeps_the_first_questions_with_all_their_duplicates() {
     let bank = "{\"id\": 1, \"question\": \"p\", \"answer\": 1}\n{\"id\": 2, \"question\": \"q\"}\n\
@@ -402,6 +423,24 @@ proptest! {
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), name in "b\\.(jsonl|csv|parquet|jsonl\\.zst|csv\\.gz)") {
         let case = Case::new(&[(&name, &bytes)]);
         if let Ok(ingest) = case.open_limited(100) {
+            questions(&ingest);
+        }
+    }
+
+    /// The Parquet library panics on some damage; here it must be an error like any other.
+    #[test]
+    fn damaged_parquet_never_panics(damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let texts = (0..50).map(|i| format!("question {i}"));
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("question", Arc::new(StringArray::from_iter_values(texts))),
+            ("answer", Arc::new(Int64Array::from_iter_values(0..50))),
+        ];
+        let mut bytes = parquet_of(&RecordBatch::try_from_iter(columns).unwrap());
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(ingest) = Case::new(&[("b.parquet", &bytes)]).open() {
             questions(&ingest);
         }
     }
