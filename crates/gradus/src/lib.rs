@@ -11,6 +11,7 @@ pub mod derive;
 pub mod distil;
 pub mod driver;
 pub mod grade;
+pub mod ingest;
 pub mod judge;
 pub mod ledger;
 pub mod level;
