@@ -35,7 +35,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One endpoint and how to ask it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpenAiConfig {
     /// Base URL: `http://host:8000`, `https://host/v1`, or one that ends in `/chat/completions`.
     pub url: String,
@@ -79,13 +79,24 @@ impl OpenAiConfig {
     }
 }
 
+impl fmt::Debug for OpenAiConfig {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // A URL may hold a password.
+        f.debug_struct("OpenAiConfig")
+            .field("url", &shown(&self.url))
+            .field("model", &self.model)
+            .field("key", &self.key)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A configuration that cannot work, whatever the server says.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct BadConfig(String);
 
-/// An OpenAI-compatible endpoint. [`Model::generate`] gives only what [`Raw::read`] accepts.
-#[derive(Debug)]
+/// An OpenAI-compatible endpoint.
 pub struct OpenAi {
     identity: Identity,
     client: Client,
@@ -93,6 +104,12 @@ pub struct OpenAi {
     base: Url,
     config: OpenAiConfig,
     limiter: Limiter,
+}
+
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("OpenAi").field("config", &self.config).field("limiter", &self.limiter).finish_non_exhaustive()
+    }
 }
 
 /// Largest answer taken in.
@@ -185,6 +202,13 @@ impl OpenAi {
         shown(self.base.as_str())
     }
 
+    /// A route below the base URL, whose query goes with it.
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.base.join(path).expect("a relative path joins any base");
+        url.set_query(self.base.query());
+        url
+    }
+
     fn idle_timeout(&self) -> Duration {
         let default = Duration::from_secs(if self.config.stream { 300 } else { 1800 });
         self.config.idle_timeout.unwrap_or(default)
@@ -207,11 +231,10 @@ impl OpenAi {
         }
         let type_of = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let is_events = type_of.starts_with("text/event-stream");
-        let is_json = type_of.starts_with("application/json");
         let (body, cut) = self.take_in(response, idle).await;
         let looks_like_events =
             ["data:", "event:", ":"].iter().any(|mark| body.trim_ascii_start().starts_with(mark.as_bytes()));
-        let wire = if is_events || !is_json && looks_like_events { Wire::ChatSse } else { Wire::ChatJson };
+        let wire = if is_events || looks_like_events { Wire::ChatSse } else { Wire::ChatJson };
         let raw = Raw { wire, body };
         match (raw.read(), cut) {
             // Whole although the connection broke, or the server never closed it.
@@ -219,15 +242,17 @@ impl OpenAi {
                 let usage = completion.usage;
                 Ok((raw, usage.prompt.zip(usage.completion).map(|(prompt, completion)| prompt + completion)))
             }
-            (Err(_), Some(cut)) => Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut }),
-            (Err(fault), None) => Err(Failure::of(self.scrubbed(Fault { status: Some(200), ..fault }))),
+            (Err(fault), Some(cut)) if fault.kind == FaultKind::Transient => {
+                Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut })
+            }
+            (Err(fault), _) => Err(Failure::of(self.scrubbed(Fault { status: Some(200), ..fault }))),
         }
     }
 
     /// Sends a request and waits for the head of the answer.
     async fn send(&self, request: &Generate, body: Bytes, idle: Duration) -> Result<Response, Unsent> {
-        let url = self.base.join("chat/completions").expect("a relative path joins any base");
-        let mut sent = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+        let mut sent =
+            self.client.post(self.at("chat/completions")).header(CONTENT_TYPE, "application/json").body(body);
         if let Ok(id) = HeaderValue::try_from(&request.request_id) {
             sent = sent.header(HeaderName::from_static("x-request-id"), id);
         }
@@ -434,12 +459,11 @@ impl Model for OpenAi {
     }
 
     async fn info(&self) -> Result<Info, Fault> {
-        let at = |path: &str| self.base.join(path).expect("a relative path joins any base");
         let root = if self.base.path().ends_with("/v1/") { "../" } else { "" };
         // The list decides whether the server is there; the others exist only in some servers.
-        let models = self.get(at("models")).await?.unwrap_or_default();
-        let props = self.get(at(&format!("{root}props"))).await.ok().flatten().unwrap_or_default();
-        let version = self.get(at(&format!("{root}version"))).await.ok().flatten().unwrap_or_default();
+        let models = self.get(self.at("models")).await?.unwrap_or_default();
+        let props = self.get(self.at(&format!("{root}props"))).await.ok().flatten().unwrap_or_default();
+        let version = self.get(self.at(&format!("{root}version"))).await.ok().flatten().unwrap_or_default();
         let info = read_info(&models, &props, &version, &self.config.model);
         if let Some(slots) = info.slots {
             self.limiter.lower_ceiling(slots as usize);
