@@ -16,6 +16,8 @@ pub(crate) struct Python {
     pub(crate) version: String,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) executable: Vec<PathBuf>,
+    /// What starts a program that reads standard input, compiled.
+    pub(crate) start: Vec<u8>,
     /// The runner of function tests, compiled: as source it would cost half of a run.
     pub(crate) runner: Vec<u8>,
 }
@@ -74,8 +76,9 @@ fn ask(path: &Path) -> Option<Python> {
         .chain(system.map(PathBuf::from))
         .filter(|path| path.exists())
         .collect();
+    let start = compile(&program, include_str!("start.py"))?;
     let runner = compile(&program, function::RUNNER)?;
-    Some(Python { program, version, readable, executable, runner })
+    Some(Python { program, version, readable, executable, start, runner })
 }
 
 /// The bytes of a `.pyc` file of `source`.

@@ -232,8 +232,8 @@ impl Sandbox {
         case: &StdinCase,
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
-        slot.prepare(&[(MAIN, program.source.as_bytes())])?;
-        let args = python::FLAGS.iter().copied().chain([MAIN]).map(OsString::from).collect();
+        slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
+        let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
         let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
         let mut outcome = base_outcome(&ended);
         let stdout = String::from_utf8_lossy(&ended.stdout);
@@ -448,7 +448,8 @@ impl Sandbox {
 /// The name under which programs are put into their directory.
 const MAIN: &str = "main.py";
 
-/// The runner's. A program may overwrite it: by then it has been read.
+/// What runs it. A program may overwrite these: by then they have been read.
+const START: &str = "start.pyc";
 const RUNNER: &str = "runner.pyc";
 
 struct Lease<'a> {

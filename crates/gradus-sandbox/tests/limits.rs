@@ -53,6 +53,9 @@ fn each_limit_has_its_status() {
     check("print(2)", Status::WrongOutput);
     check("1 / 0", Status::RuntimeError);
     check("print(1); exit(3)", Status::RuntimeError);
+    check("print(1); exit()", Status::Passed);
+    check("sys.exit()", Status::RuntimeError);
+    check("if __name__ == '__main__': print(1)", Status::Passed);
     check("import os; os.abort()", Status::RuntimeError);
     check("def f(: pass", Status::RuntimeError);
     check("while True: pass", Status::Time);
