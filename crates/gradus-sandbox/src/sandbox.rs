@@ -29,7 +29,7 @@ pub struct Policy {
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
     pub packages: Vec<PathBuf>,
-    /// Where scratch directories are made, instead of the system's temporary directory.
+    /// Where scratch directories are made, instead of the system's temporary directory. A `tmpfs` is fastest.
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
     pub first_uid: u32,
