@@ -177,11 +177,11 @@ impl Machine {
                 self.eval(a)?.times(pi).times(Element(180, 0).inverted()?)
             }
             Node::Pow(a, b) => {
-                if let Ok(exponent) = exact::value(b) {
-                    if let Some(n) = exact::small(&exponent) {
-                        let base = self.eval(a)?.power(n.unsigned_abs());
-                        return if n < 0 { base.inverted() } else { Some(base) };
-                    }
+                if let Ok(exponent) = exact::value(b)
+                    && let Some(n) = exact::small(&exponent)
+                {
+                    let base = self.eval(a)?.power(n.unsigned_abs());
+                    return if n < 0 { base.inverted() } else { Some(base) };
                 }
                 if matches!(**a, Node::Const(Const::E)) {
                     let exponent = self.eval(b)?;
@@ -229,7 +229,7 @@ impl Machine {
                 let mut parts = Vec::new();
                 for part in [&b.lo, &b.hi] {
                     parts.push(match part {
-                        Some(part) if matches!(part, Node::Const(Const::Infinity)) => Element(17, 17),
+                        Some(Node::Const(Const::Infinity)) => Element(17, 17),
                         Some(Node::Neg(inner)) if matches!(**inner, Node::Const(Const::Infinity)) => Element(17, 18),
                         Some(part) => self.eval(part)?,
                         None => Element(0, 3),

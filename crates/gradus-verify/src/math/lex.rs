@@ -120,11 +120,10 @@ impl<'a> Lexer<'a> {
             if self.out.len() > MAX_TOKENS {
                 return Err(TooLong);
             }
-            if c == '\t' || c == '\u{c}' || c == '\u{8}' || c == '\r' || c == '\u{b}' {
-                if self.broken_escape(c, spaced) {
-                    spaced = false;
-                    continue;
-                }
+            if (c == '\t' || c == '\u{c}' || c == '\u{8}' || c == '\r' || c == '\u{b}') && self.broken_escape(c, spaced)
+            {
+                spaced = false;
+                continue;
             }
             if c.is_whitespace() || c == '~' || c == '$' || c.is_control() {
                 spaced |= c != '$';
@@ -229,13 +228,12 @@ impl<'a> Lexer<'a> {
                     self.at += 3;
                 } else {
                     self.at += 2;
-                    if let Some(length) = self.rest().strip_prefix('[').and_then(|r| r.find(']')) {
-                        if length < 8
-                            && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit())
-                            && self.rest()[1..=length].ends_with(|c: char| c.is_ascii_alphabetic())
-                        {
-                            self.at += length + 2;
-                        }
+                    if let Some(length) = self.rest().strip_prefix('[').and_then(|r| r.find(']'))
+                        && length < 8
+                        && self.rest()[1..].starts_with(|c: char| c.is_ascii_digit())
+                        && self.rest()[1..=length].ends_with(|c: char| c.is_ascii_alphabetic())
+                    {
+                        self.at += length + 2;
                     }
                     self.push(Tok::Row, spaced);
                 }
@@ -262,7 +260,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    #[expect(clippy::cognitive_complexity, reason = "one flat table of LaTeX commands")]
     fn named_command(&mut self, name: &str, spaced: bool) {
         if let Some(fun) = names::function(name) {
             self.push(Tok::Fun(fun), spaced);
@@ -353,10 +350,10 @@ impl<'a> Lexer<'a> {
                         self.at += 1;
                     }
                     self.skip_space();
-                    if self.byte(0) == b'{' {
-                        if let Some(body) = self.braced() {
-                            self.text_command(body, spaced);
-                        }
+                    if self.byte(0) == b'{'
+                        && let Some(body) = self.braced()
+                    {
+                        self.text_command(body, spaced);
                     }
                 }
                 "mathbf" | "boldsymbol" | "bm" | "mathcal" | "mathfrak" | "mathscr" | "pmb" => {}
@@ -467,11 +464,11 @@ impl<'a> Lexer<'a> {
 
     /// Whether a unit may stand at the cursor: behind a number, or behind another unit and a slash.
     fn measures(&self) -> bool {
-        match self.out.as_slice() {
-            [.., Token { tok: Tok::Num(..) | Tok::Close(_), .. }] => true,
-            [.., Token { tok: Tok::Text(_), .. }, Token { tok: Tok::Slash | Tok::Minus, .. }] => true,
-            _ => false,
-        }
+        matches!(
+            self.out.as_slice(),
+            [.., Token { tok: Tok::Num(..) | Tok::Close(_), .. }]
+                | [.., Token { tok: Tok::Text(_), .. }, Token { tok: Tok::Slash | Tok::Minus, .. }]
+        )
     }
 
     fn text_command(&mut self, body: &str, spaced: bool) {
@@ -599,8 +596,26 @@ impl<'a> Lexer<'a> {
     fn letters(&mut self, spaced: bool) {
         let tail = self.rest();
         let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let word = &tail[..end];
-        self.at += end;
+        let mut word = &tail[..end];
+        // `1orW(x)`: a joining word glued to what follows.
+        if !spaced && matches!(self.out.last().map(|t| &t.tok), Some(Tok::Num(..) | Tok::Close(_))) {
+            for join in ["or", "and"] {
+                if word.len() > join.len() && word.starts_with(join) && word.len() <= join.len() + 2 {
+                    word = join;
+                }
+            }
+        }
+        self.at += word.len();
+        // `AZYUK2A` is a code, not a product.
+        if word.len() >= 4
+            && self.byte(0).is_ascii_digit()
+            && names::function(word).is_none()
+            && !names::GLUED.iter().any(|g| word.starts_with(g))
+        {
+            let code = tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len());
+            self.at += code - word.len();
+            return self.push(Tok::Text(tail[..code].into()), spaced);
+        }
         // Subscripts bind to a single letter, so a run before `_` is split.
         self.word(word, spaced);
     }
@@ -633,21 +648,23 @@ impl<'a> Lexer<'a> {
             "choose" => return self.push(Tok::Cmd("choose".into()), spaced),
             _ => {}
         }
-        if word != "e" && word != "i" && word != "inf" {
-            if let Some(constant) = names::constant(word) {
-                return self.push(Tok::Const(constant), spaced);
-            }
+        if word != "e"
+            && word != "i"
+            && word != "inf"
+            && let Some(constant) = names::constant(word)
+        {
+            return self.push(Tok::Const(constant), spaced);
         }
         if word != "In" && !names::is_short_word(word) {
-            if let Some(name) = names::GLUED.iter().find(|name| word.starts_with(**name)) {
-                if word.len() <= name.len() + 2 || names::function(&word[name.len()..]).is_some() {
-                    if *name == "sqrt" {
-                        self.push(Tok::Cmd("sqrt".into()), spaced);
-                    } else if let Some(fun) = names::function(name) {
-                        self.push(Tok::Fun(fun), spaced);
-                    }
-                    return self.word(&word[name.len()..], false);
+            if let Some(name) = names::GLUED.iter().find(|name| word.starts_with(**name))
+                && (word.len() <= name.len() + 2 || names::function(&word[name.len()..]).is_some())
+            {
+                if *name == "sqrt" {
+                    self.push(Tok::Cmd("sqrt".into()), spaced);
+                } else if let Some(fun) = names::function(name) {
+                    self.push(Tok::Fun(fun), spaced);
                 }
+                return self.word(&word[name.len()..], false);
             }
             for name in ["sin", "cos", "tan", "log", "ln", "sqrt", "pi"] {
                 // `xsinx`, `2xpi`: at most two letters before.
@@ -680,7 +697,7 @@ impl<'a> Lexer<'a> {
                 && word.bytes().all(|b| b.is_ascii_lowercase())
                 && vowels(word));
         if product
-            && word.as_bytes()[1..].iter().all(|b| b.is_ascii_lowercase())
+            && word.as_bytes()[1..].iter().all(u8::is_ascii_lowercase)
             && word.as_bytes()[0].is_ascii_uppercase()
             && word.len() == 3
             && vowels(word)
@@ -890,13 +907,12 @@ impl<'a> Lexer<'a> {
                     return;
                 }
             }
-            '。' | '"' | '“' | '”' | '`' | '‘' | '?' | '？' => return,
+            '。' | '"' | '“' | '”' | '`' | '‘' | '?' | '？' | '#' | '@' => return,
             '€' | '£' | '¥' | '₹' | '￥' => {
                 Tok::Text(if c == '￥' { "¥".into() } else { c.to_string().into() })
             }
             '∀' => Tok::Text("forall".into()),
             '∃' => Tok::Text("exists".into()),
-            '#' | '@' => return,
             _ => return self.unicode(c, spaced),
         };
         self.push(tok, spaced);
@@ -1022,8 +1038,8 @@ fn group_separator(tail: &str) -> (u8, usize) {
     for (pattern, kind) in
         [(",\\!", 3), ("{,}", 3), ("\\,", 3), ("\\;", 3), ("\\ ", 3), ("\\:", 3), ("{\\,}", 3), ("{ }", 3), ("~", 3)]
     {
-        if tail.starts_with(pattern) {
-            let extra = tail[pattern.len()..].bytes().take_while(|b| *b == b' ').count();
+        if let Some(rest) = tail.strip_prefix(pattern) {
+            let extra = rest.bytes().take_while(|b| *b == b' ').count();
             return (kind, pattern.len() + extra);
         }
     }
@@ -1183,10 +1199,10 @@ fn split_glued_command(name: &str) -> (&str, usize) {
         return (name, 0);
     }
     for prefix in SPLIT {
-        if let Some(tail) = name.strip_prefix(prefix) {
-            if tail.len() == 1 {
-                return (prefix, 1);
-            }
+        if let Some(tail) = name.strip_prefix(prefix)
+            && tail.len() == 1
+        {
+            return (prefix, 1);
         }
     }
     (name, 0)

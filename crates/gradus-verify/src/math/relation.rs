@@ -20,6 +20,9 @@ pub(crate) fn is_set_relation(node: &Node) -> bool {
 
 /// What a chain of equalities ends in: the last side before an approximation.
 pub(crate) fn final_value<'a>(sides: &'a [Node], rels: &[Rel]) -> &'a Node {
+    if matches!(rels.first(), Some(Rel::Approx)) && !matches!(sides[0], Node::Var(_) | Node::Apply(..)) {
+        return &sides[0];
+    }
     let exact = rels.iter().take_while(|r| !matches!(r, Rel::Approx)).count();
     let index = if exact == 0 { sides.len().min(2) - 1 } else { exact };
     &sides[index.min(sides.len() - 1)]
@@ -49,15 +52,15 @@ pub(crate) fn equations(a: &Node, b: &Node, c: &Node, d: &Node) -> Decision {
         // A variable that drops out of one side is rare; the zero sets differ otherwise.
         return Decision::different("the equations have different unknowns");
     }
-    if let Some(decision) = constant_multiple(&f, &g) {
-        if decision.is_equal() {
-            return decision;
-        }
+    if let Some(decision) = constant_multiple(&f, &g)
+        && decision.is_equal()
+    {
+        return decision;
     }
-    if f.variables().len() == 1 {
-        if let Some(decision) = polynomial::same_roots(&f, &g) {
-            return decision;
-        }
+    if f.variables().len() == 1
+        && let Some(decision) = polynomial::same_roots(&f, &g)
+    {
+        return decision;
     }
     numeric_multiple(&f, &g, false)
 }

@@ -88,10 +88,10 @@ impl Judge {
         if matches!(gold, Node::Rel(..)) || matches!(pred, Node::Rel(..)) {
             return self.relations(gold, pred);
         }
-        if is_set_like(gold) || is_set_like(pred) {
-            if let Some(decision) = self.sets(gold, pred) {
-                return decision;
-            }
+        if (is_set_like(gold) || is_set_like(pred))
+            && let Some(decision) = self.sets(gold, pred)
+        {
+            return decision;
         }
         match (gold, pred) {
             (Node::Tuple(o1, a, c1), Node::Tuple(o2, b, c2)) => {
@@ -101,16 +101,17 @@ impl Judge {
                 return self.ordered(a, b);
             }
             (Node::List(a, _), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::List(b, _)) => {
+                let signs = |n: &Node| n.any(&|m| matches!(m, Node::PlusMinus(..)));
+                let (tuple, list) = if matches!(gold, Node::Tuple(..)) { (gold, pred) } else { (pred, gold) };
+                if signs(tuple) && !signs(list) {
+                    let (x, y) = (
+                        items_of(gold).unwrap_or_else(|| vec![gold.clone()]),
+                        items_of(pred).unwrap_or_else(|| vec![pred.clone()]),
+                    );
+                    return self.unordered(&x, &y, true);
+                }
                 let (a, b) = (expand_all(a), expand_all(b));
-                let direct = self.ordered(&a, &b);
-                if direct.is_equal() {
-                    return direct;
-                }
-                let single = |items: &[Node]| items.len() == 1;
-                if single(&a) || single(&b) {
-                    return direct;
-                }
-                return direct;
+                return self.ordered(&a, &b);
             }
             (Node::Set(a), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::Set(b)) => {
                 if a.len() == 1 && matches!(gold, Node::Set(_)) {
@@ -133,10 +134,12 @@ impl Judge {
         if matches!(gold, Node::Tuple(..)) || matches!(pred, Node::Tuple(..)) {
             return Decision::different("a tuple is no number");
         }
-        if let (Node::Apply(n1, a), Node::Apply(n2, b)) = (gold, pred) {
-            if n1 == n2 && a.len() == b.len() && &**n1 == "cases" {
-                return self.ordered(a, b);
-            }
+        if let (Node::Apply(n1, a), Node::Apply(n2, b)) = (gold, pred)
+            && n1 == n2
+            && a.len() == b.len()
+            && &**n1 == "cases"
+        {
+            return self.ordered(a, b);
         }
         self.quantity(gold, pred)
     }
@@ -333,8 +336,9 @@ impl Judge {
             // f < g and k f < k g with k > 0.
             let left = a[0].clone().minus(a[1].clone());
             let right = if forward { b[0].clone().minus(b[1].clone()) } else { b[1].clone().minus(b[0].clone()) };
-            if let Some(decision) = relation::positive_multiple(&left, &right) {
-                return Some(decision);
+            match relation::positive_multiple(&left, &right) {
+                None | Some(Decision::Unknown(_)) => {}
+                decision => return decision,
             }
         }
         let mut last = None;
@@ -394,10 +398,10 @@ impl Judge {
                     }
                     return self.compare(x, y);
                 }
-                (Node::Var(_), Node::Apply(..)) | (Node::Apply(..), Node::Var(_)) => {
-                    return self.compare(x, y);
-                }
-                (Node::Tuple(..), _) | (_, Node::Tuple(..)) => {
+                (Node::Var(_), Node::Apply(..))
+                | (Node::Apply(..), Node::Var(_))
+                | (Node::Tuple(..), _)
+                | (_, Node::Tuple(..)) => {
                     return self.compare(x, y);
                 }
                 _ => {}
@@ -421,12 +425,21 @@ impl Judge {
         {
             return Decision::different("an equation between two unknowns is no value");
         }
-        let nameable = match lhs {
-            Node::Var(_) | Node::Apply(..) | Node::Tuple(..) | Node::Ratio(_) | Node::Text(_) | Node::Set(_) => true,
-            Node::Call(Fun::Abs | Fun::Min | Fun::Max | Fun::Det, _) => true,
-            Node::Bind(_) => true,
-            _ => false,
-        };
+        if matches!(rels.first(), Some(Rel::Approx)) && std::ptr::eq(value, lhs) {
+            // `A \\approx 0.577` states A.
+            return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
+        }
+        let nameable = matches!(
+            lhs,
+            Node::Var(_)
+                | Node::Apply(..)
+                | Node::Tuple(..)
+                | Node::Ratio(_)
+                | Node::Text(_)
+                | Node::Set(_)
+                | Node::Call(Fun::Abs | Fun::Min | Fun::Max | Fun::Det, _)
+                | Node::Bind(_)
+        );
         let free = lhs.variables();
         let free_both = free.is_empty() && value.variables().is_empty();
         let defines = nameable || free_both || sides.len() > 2;
@@ -437,12 +450,11 @@ impl Judge {
             }
         }
         // Products of names, such as `AB = 4`.
-        if let Node::Mul(items) = lhs {
-            if items.iter().all(|i| matches!(i, Node::Var(v) if v.chars().all(|c| c.is_ascii_uppercase())))
-                && value.variables().is_empty()
-            {
-                return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
-            }
+        if let Node::Mul(items) = lhs
+            && items.iter().all(|i| matches!(i, Node::Var(v) if v.chars().all(|c| c.is_ascii_uppercase())))
+            && value.variables().is_empty()
+        {
+            return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
         }
         // Solve for an unknown that the value does not contain.
         if sides.len() == 2 && super::structure::is_scalar(other) {
@@ -498,8 +510,9 @@ impl Judge {
             } else {
                 Decision::different("they are different sets")
             }),
-            (Node::Set(_) | Node::List(..), _) | (_, Node::Set(_) | Node::List(..)) => None,
-            (Node::Tuple(..), Node::Tuple(..)) => None,
+            (Node::Set(_) | Node::List(..), _)
+            | (_, Node::Set(_) | Node::List(..))
+            | (Node::Tuple(..), Node::Tuple(..)) => None,
             _ => Some(Decision::different("they are different kinds of set")),
         }
     }
@@ -602,10 +615,10 @@ impl Judge {
         if decision.is_equal() {
             return decision;
         }
-        if let Some(tolerance) = self.tolerance {
-            if let Some(near) = within(gold, pred, tolerance) {
-                return near;
-            }
+        if let Some(tolerance) = self.tolerance
+            && let Some(near) = within(gold, pred, tolerance)
+        {
+            return near;
         }
         equal::rounded(gold, pred).unwrap_or(decision)
     }
@@ -630,7 +643,7 @@ impl Judge {
             let opaque =
                 |n: &Node| n.any(&|m| matches!(m, Node::Dots | Node::Text(_) | Node::Matrix(_) | Node::Bind(_)));
             return if opaque(gold) && opaque(pred) {
-                self.dotted(gold, pred)
+                Self::dotted(gold, pred)
             } else {
                 Decision::different("they are different kinds of object")
             };
@@ -638,18 +651,18 @@ impl Judge {
         if matches!(gold, Node::Add(_)) {
             let decision = self.unordered(&parts(gold), &parts(pred), false);
             return match decision {
-                Decision::Different(_) => self.dotted(gold, pred),
+                Decision::Different(_) => Self::dotted(gold, pred),
                 other => other,
             };
         }
         match self.ordered(&parts(gold), &parts(pred)) {
-            Decision::Different(_) if gold.any(&|m| matches!(m, Node::Dots)) => self.dotted(gold, pred),
+            Decision::Different(_) if gold.any(&|m| matches!(m, Node::Dots)) => Self::dotted(gold, pred),
             other => other,
         }
     }
 
     /// Expressions with an ellipsis: the dots become an unknown of their own.
-    fn dotted(&mut self, gold: &Node, pred: &Node) -> Decision {
+    fn dotted(gold: &Node, pred: &Node) -> Decision {
         fn undot(node: &Node) -> Node {
             match node {
                 Node::Dots => Node::Var("dots".into()),
@@ -678,7 +691,7 @@ impl Judge {
             match scalars(&left, &right) {
                 Decision::Equal(p) => proof = weaker(proof, p),
                 Decision::Different(_) => return Decision::different("the ratios differ"),
-                unknown => return unknown,
+                unknown @ Decision::Unknown(_) => return unknown,
             }
         }
         Decision::Equal(proof)
@@ -811,8 +824,7 @@ fn union_members(node: &Node) -> Vec<Node> {
 /// The items of a list or set; `x \in \{..\}` and `k = 1, 2` count as lists too.
 fn items_of(node: &Node) -> Option<Vec<Node>> {
     match node {
-        Node::List(items, _) => Some(items.clone()),
-        Node::Set(items) => Some(items.clone()),
+        Node::List(items, _) | Node::Set(items) => Some(items.clone()),
         Node::Rel(sides, rels) if rels.len() == 1 && matches!(rels[0], Rel::In | Rel::Eq) => match &sides[1] {
             Node::Set(items) | Node::List(items, _) => Some(items.clone()),
             value @ Node::PlusMinus(..) if matches!(sides[0], Node::Var(_)) => Some(expand(value)),
@@ -918,9 +930,8 @@ fn text_against(words: &str, other: &Node) -> Decision {
     }
     let meaning = crate::text::meaning(words);
     let matches = match (meaning, other) {
-        (Some("infinite"), Node::Const(Const::Infinity)) => true,
+        (Some("infinite"), Node::Const(Const::Infinity)) | (Some("all reals"), Node::NamedSet('R')) => true,
         (Some("none"), Node::Set(items)) => items.is_empty(),
-        (Some("all reals"), Node::NamedSet('R')) => true,
         (Some("all reals"), other) => realset::of(other, true).is_some_and(|s| {
             realset::of(&Node::NamedSet('R'), true).is_some_and(|r| realset::compare(&r, &s).is_equal())
         }),
@@ -929,10 +940,10 @@ fn text_against(words: &str, other: &Node) -> Decision {
     if matches {
         return Decision::Equal(Proof::Exact);
     }
-    if let Node::Rel(sides, rels) = other {
-        if rels.as_slice() == [Rel::Eq] {
-            return text_against(words, &sides[1]);
-        }
+    if let Node::Rel(sides, rels) = other
+        && rels.as_slice() == [Rel::Eq]
+    {
+        return text_against(words, &sides[1]);
     }
     // One word against a product of letters: `Even` and `\text{Even}`.
     if let Some(letters) = spelled(other) {

@@ -282,7 +282,22 @@ impl Parser<'_> {
         true
     }
 
+    /// `p.m.` behind the minutes of a time of day.
+    fn half_day(&self) -> bool {
+        let (Some(Tok::Id(half)), Some(Tok::Id(m))) = (self.peek(), self.peek_at(1)) else { return false };
+        let colon = self.at >= 2 && matches!(self.toks[self.at - 2].tok, Tok::Colon);
+        let capitals = **half != half.to_ascii_lowercase() && &**m == "M" && self.spaced();
+        matches!(&**half, "a" | "p" | "A" | "P")
+            && m.eq_ignore_ascii_case("m")
+            && (colon || capitals)
+            && self.at >= 1
+            && matches!(self.toks[self.at - 1].tok, Tok::Num(..))
+    }
+
     pub(super) fn starts_factor(&self) -> bool {
+        if self.half_day() {
+            return false;
+        }
         match self.peek() {
             Some(
                 Tok::Id(_) | Tok::Const(_) | Tok::Open(_) | Tok::Begin(_) | Tok::NamedSet(_) | Tok::Bar(1) | Tok::Dots,
@@ -451,31 +466,28 @@ impl Parser<'_> {
             self.at += 1;
         }
         // A right-associative tower: the exponent takes its own exponents.
-        let node = match self.peek() {
-            Some(Tok::Open('{')) => {
-                let base = self.primary()?;
-                if matches!(self.peek(), Some(Tok::Caret)) && !matches!(self.peek_at(1), Some(Tok::Degree)) {
+        let node = if let Some(Tok::Open('{')) = self.peek() {
+            let base = self.primary()?;
+            if matches!(self.peek(), Some(Tok::Caret)) && !matches!(self.peek_at(1), Some(Tok::Degree)) {
+                self.deeper()?;
+                self.at += 1;
+                let upper = self.exponent()?;
+                self.depth -= 1;
+                Node::Pow(Box::new(base), Box::new(upper))
+            } else {
+                base
+            }
+        } else {
+            let base = self.primary()?;
+            match self.peek() {
+                Some(Tok::Caret) => {
                     self.deeper()?;
                     self.at += 1;
                     let upper = self.exponent()?;
                     self.depth -= 1;
                     Node::Pow(Box::new(base), Box::new(upper))
-                } else {
-                    base
                 }
-            }
-            _ => {
-                let base = self.primary()?;
-                match self.peek() {
-                    Some(Tok::Caret) => {
-                        self.deeper()?;
-                        self.at += 1;
-                        let upper = self.exponent()?;
-                        self.depth -= 1;
-                        Node::Pow(Box::new(base), Box::new(upper))
-                    }
-                    _ => base,
-                }
+                _ => base,
             }
         };
         Ok(if negative { node.neg() } else { node })
@@ -564,7 +576,7 @@ impl Parser<'_> {
                     loop {
                         match self.peek_at(ahead) {
                             Some(Tok::Id(letter)) if letter.len() == 1 && letter.as_bytes()[0].is_ascii_uppercase() => {
-                                digits.push_str(letter)
+                                digits.push_str(letter);
                             }
                             Some(Tok::Num(_, more)) if ahead > 0 && !more.is_empty() => digits.push_str(more),
                             _ => break,
@@ -594,6 +606,7 @@ impl Parser<'_> {
                 self.at += 1;
                 Ok(Node::Dots)
             }
+            Tok::Fun(Fun::Mod | Fun::PMod) => Err(Fail::Syntax),
             Tok::Fun(fun) => {
                 self.at += 1;
                 self.function(fun)
@@ -630,15 +643,15 @@ impl Parser<'_> {
             return Ok(Node::Quantity(Box::new(value), units::parse(text)));
         }
         let mut chars = text.chars();
-        if let (Some(c), None) = (chars.next(), chars.next()) {
-            if c.is_ascii_alphabetic() {
-                self.at += 1;
-                return Ok(match c {
-                    'e' => Node::Const(Const::E),
-                    'i' => Node::Const(Const::I),
-                    _ => return self.identifier(text),
-                });
-            }
+        if let (Some(c), None) = (chars.next(), chars.next())
+            && c.is_ascii_alphabetic()
+        {
+            self.at += 1;
+            return Ok(match c {
+                'e' => Node::Const(Const::E),
+                'i' => Node::Const(Const::I),
+                _ => return self.identifier(text),
+            });
         }
         if let Some(n) = names::number_word(text) {
             self.at += 1;
@@ -824,7 +837,7 @@ impl Parser<'_> {
             "sqrt" => {
                 let index = if matches!(self.peek(), Some(Tok::Open('['))) {
                     let close = self.partner[self.at];
-                    Some(self.within(self.at + 1, close.min(self.end), close + 1, |p| p.sum())?)
+                    Some(self.within(self.at + 1, close.min(self.end), close + 1, super::parse::Parser::sum)?)
                 } else {
                     None
                 };
@@ -847,10 +860,10 @@ impl Parser<'_> {
             "overline" | "bar" | "hat" | "vec" | "tilde" | "dot" | "ddot" | "widehat" | "widetilde"
             | "overrightarrow" | "underline" => {
                 // `0.\overline{3}` and `0.1\overline{6}` repeat.
-                if cmd == "overline" || cmd == "dot" {
-                    if let Some(node) = self.repeating()? {
-                        return Ok(node);
-                    }
+                if (cmd == "overline" || cmd == "dot")
+                    && let Some(node) = self.repeating()
+                {
+                    return Ok(node);
                 }
                 let inner = self.radicand()?;
                 Ok(match inner {
@@ -865,20 +878,18 @@ impl Parser<'_> {
 
     /// A repeating decimal: the literal before the cursor has already been read as a factor, so
     /// only the value of the repeated part is given, shifted behind it.
-    fn repeating(&mut self) -> Parse<Option<Node>> {
+    fn repeating(&mut self) -> Option<Node> {
         // The token before the command is the literal it continues.
-        let Some(before) = self.at.checked_sub(2).map(|k| &self.toks[k].tok) else { return Ok(None) };
-        let (Tok::Num(..), Some(Tok::Open('{')), Some(Tok::Num(digits, raw)), Some(Tok::Close('}'))) =
+        let before = self.at.checked_sub(2).map(|k| &self.toks[k].tok);
+        let (Some(Tok::Num(..)), Some(Tok::Open('{')), Some(Tok::Num(digits, raw)), Some(Tok::Close('}'))) =
             (before, self.peek(), self.peek_at(1), self.peek_at(2))
         else {
-            return Ok(None);
+            return None;
         };
-        let _ = digits;
-        let _ = raw;
-        // Products of a literal and a repeating part are resolved in `product`.
+        // `product` joins the two.
         let node = Node::Apply("repeat".into(), vec![Node::Num(digits.clone()), Node::int(raw.len() as i64)]);
         self.at += 3;
-        Ok(Some(node))
+        Some(node)
     }
 
     fn fraction(&mut self) -> Parse<Node> {
@@ -932,7 +943,7 @@ impl Parser<'_> {
         let (Some(over), Some(under)) = (names(self.at + 1, close), names(close + 2, second)) else {
             return Ok(None);
         };
-        let is_d = |name: &Box<str>| matches!(&**name, "d" | "partial");
+        let is_d = |name: &str| matches!(name, "d" | "partial");
         match (over.as_slice(), under.as_slice()) {
             ([d], [e, var]) if is_d(d) && is_d(e) => {
                 let var = var.clone();
@@ -952,16 +963,24 @@ impl Parser<'_> {
     /// A group, or the single token that stands for one.
     fn radicand(&mut self) -> Parse<Node> {
         match self.peek() {
-            Some(Tok::Open(_)) | Some(Tok::Num(..)) => self.primary(),
             Some(Tok::Id(name)) => {
                 let name = name.clone();
                 self.at += 1;
                 Ok(Node::Var(name))
             }
-            Some(Tok::Minus) => Err(Fail::Syntax),
+            Some(Tok::Minus) | None => Err(Fail::Syntax),
             Some(_) => self.primary(),
-            None => Err(Fail::Syntax),
         }
+    }
+
+    /// A bound of a sum or an integral: one token or group, no tower.
+    fn script(&mut self) -> Parse<Node> {
+        let negative = matches!(self.peek(), Some(Tok::Minus));
+        if negative || matches!(self.peek(), Some(Tok::Plus)) {
+            self.at += 1;
+        }
+        let node = self.primary()?;
+        Ok(if negative { node.neg() } else { node })
     }
 
     fn binder(&mut self, kind: BinderKind) -> Parse<Node> {
@@ -988,7 +1007,7 @@ impl Parser<'_> {
                 }
                 Some(Tok::Caret) if hi.is_none() => {
                     self.at += 1;
-                    hi = Some(self.exponent()?);
+                    hi = Some(self.script()?);
                 }
                 _ => break,
             }
@@ -1009,7 +1028,7 @@ impl Parser<'_> {
                         self.at += 2;
                         continue;
                     }
-                    lo = Some(self.exponent()?);
+                    lo = Some(self.script()?);
                 }
                 Some(Tok::Caret) if hi.is_none() => {
                     self.at += 1;
@@ -1017,7 +1036,7 @@ impl Parser<'_> {
                         self.at += 2;
                         continue;
                     }
-                    hi = Some(self.exponent()?);
+                    hi = Some(self.script()?);
                 }
                 _ => break,
             }
@@ -1069,7 +1088,7 @@ impl Parser<'_> {
         self.at += 1;
         self.bars = old;
         Ok(match inner {
-            Node::Matrix(_) => Node::Call(Fun::Det, vec![inner]),
+            Node::Matrix(_) => super::matrix::determinant(inner),
             Node::Rel(..) => return Err(Fail::Syntax),
             inner => Node::Call(Fun::Abs, vec![inner]),
         })
@@ -1088,10 +1107,10 @@ impl Parser<'_> {
         {
             start += 1;
             end -= 1;
-            if let Tok::Open(c) = self.toks[start].tok {
-                if c == '(' {
-                    kind = '(';
-                }
+            if let Tok::Open(c) = self.toks[start].tok
+                && c == '('
+            {
+                kind = '(';
             }
         }
         let after = close + 1;
@@ -1228,7 +1247,7 @@ impl Parser<'_> {
         self.at = (end + 1).min(self.end);
         let matrix = Node::Matrix(rows);
         Ok(match env {
-            "vmatrix" | "Vmatrix" => Node::Call(Fun::Det, vec![matrix]),
+            "vmatrix" | "Vmatrix" => super::matrix::determinant(matrix),
             "cases" | "rcases" => Node::Apply("cases".into(), vec![matrix]),
             _ => matrix,
         })
@@ -1270,19 +1289,17 @@ fn replace_unit(node: &Node) -> Node {
 
 /// A product over a product; a literal and its repeating part become one number.
 pub(super) fn product(mut over: Vec<Node>, mut under: Vec<Node>) -> Node {
-    if over.len() >= 2 {
-        if let (Node::Num(head), Node::Apply(name, args)) = (&over[0], &over[1]) {
-            if &**name == "repeat" {
-                if let (Node::Num(digits), Node::Num(length)) = (&args[0], &args[1]) {
-                    let places = head.places.unwrap_or(0).max(0) as usize;
-                    let length: usize = length.value.to_string().parse().unwrap_or(1);
-                    let nines = IBig::from(10).pow(length) - IBig::ONE;
-                    let shifted = digits.value.clone() / RBig::from(nines * IBig::from(10).pow(places));
-                    let value = head.value.clone() + shifted;
-                    over.splice(0..2, [Node::rational(value)]);
-                }
-            }
-        }
+    if over.len() >= 2
+        && let (Node::Num(head), Node::Apply(name, args)) = (&over[0], &over[1])
+        && &**name == "repeat"
+        && let (Node::Num(digits), Node::Num(length)) = (&args[0], &args[1])
+    {
+        let places = head.places.unwrap_or(0).max(0) as usize;
+        let length: usize = length.value.to_string().parse().unwrap_or(1);
+        let nines = IBig::from(10).pow(length) - IBig::ONE;
+        let shifted = digits.value.clone() / RBig::from(nines * IBig::from(10).pow(places));
+        let value = head.value.clone() + shifted;
+        over.splice(0..2, [Node::rational(value)]);
     }
     let fold = |items: &mut Vec<Node>| match items.len() {
         0 => Node::int(1),
