@@ -735,7 +735,7 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
     }
     // A bare number behind the last formula is a later statement.
     if let Some(last) = spans.last() {
-        let later = number.as_ref().is_some_and(|n| n.start > last.end + 1 && !percent_only(&tail[last.end..n.end]));
+        let later = number.as_ref().is_some_and(|n| n.start > last.end + 1 && !tail[last.end..n.end].trim().is_empty());
         if !later {
             let joined = formula_list(tail, &spans);
             let mut span = joined.unwrap_or_else(|| last.clone());
@@ -775,7 +775,11 @@ fn wordy(text: &str) -> bool {
         }
         let letters = bytes[at..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
         if letters == 0 {
-            at += 1;
+            let c = text[at..].chars().next().unwrap_or(' ');
+            if !c.is_ascii() && c.is_alphabetic() && !crate::math::is_math_letter(c) {
+                words += 1;
+            }
+            at += c.len_utf8();
             continue;
         }
         let word = &text[at..at + letters];
@@ -785,10 +789,6 @@ fn wordy(text: &str) -> bool {
         }
     }
     words >= 1
-}
-
-fn percent_only(text: &str) -> bool {
-    text.trim().is_empty()
 }
 
 fn tail_start(body: &str) -> usize {

@@ -132,6 +132,7 @@ fn hostile_answers_get_a_verdict_in_time() {
                         | "spaces"
                         | "text in text"
                         | "fractions"
+                        | "answers with numbers"
                         | "nul"
                         | "mixed brackets"
                         | "middling binomial"

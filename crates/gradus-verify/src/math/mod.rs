@@ -206,6 +206,14 @@ pub(crate) fn is_join(word: &str) -> bool {
     names::join(word).is_some()
 }
 
+/// Whether a letter beyond ASCII is a symbol rather than part of a word.
+pub(crate) fn is_math_letter(c: char) -> bool {
+    names::greek_char(c).is_some()
+        || names::join(c.encode_utf8(&mut [0; 4])).is_some()
+        || matches!(c, 'π' | '𝜋' | 'ℝ' | 'ℤ' | 'ℕ' | 'ℚ' | 'ℂ' | 'ℯ' | 'ⅈ' | 'ª' | 'º' | 'µ' | 'μ' | 'Ø' | 'ø')
+        || names::chinese_number(c.encode_utf8(&mut [0; 4])).is_some()
+}
+
 /// Whether a word belongs to formulas: a function, a constant, a unit, a joining word, or a short
 /// product of letters.
 pub(crate) fn is_math_word(word: &str) -> bool {
