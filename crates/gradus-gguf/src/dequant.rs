@@ -5,6 +5,8 @@
 
 use half::{bf16, f16};
 
+use crate::kernel::{BLOCK, Packed};
+
 /// How a tensor's numbers are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -94,6 +96,37 @@ impl Format {
         for (block, out) in bytes.chunks_exact(self.n_bytes()).zip(out.chunks_exact_mut(self.n_numbers())) {
             unpack(block, out);
         }
+    }
+}
+
+impl Format {
+    /// Block `b` of 32 weights of a row, exactly; `None` if the format's blocks are not of that kind.
+    pub(crate) fn packed(self, row: &[u8], b: usize) -> Option<Packed> {
+        let block = &row[b * BLOCK / self.n_numbers() * self.n_bytes()..][..self.n_bytes()];
+        // The numbers are what comes out with the scales replaced by ones.
+        let mut unscaled = block.to_vec();
+        let one = f16::ONE.to_le_bytes();
+        let (scale, least) = match self {
+            Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => (half_at(block, 0), 0.0),
+            Self::Q4_1 | Self::Q5_1 => {
+                unscaled[2..4].fill(0);
+                (half_at(block, 0), half_at(block, 2))
+            }
+            Self::Q4K | Self::Q5K => {
+                let (scale, least) = scale_and_least(&block[4..16], b % 8);
+                unscaled[2..4].fill(0);
+                // Every scale 1: six bits each, the lower four of the last four groups in the last bytes.
+                unscaled[4..16].copy_from_slice(&[1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]);
+                (half_at(block, 0) * scale, -(half_at(block, 2) * least))
+            }
+            _ => return None,
+        };
+        unscaled[..2].copy_from_slice(&one);
+        let mut numbers = [0.0; 256];
+        let numbers = &mut numbers[..self.n_numbers()];
+        self.dequantise(&unscaled, numbers);
+        let first = b * BLOCK % self.n_numbers();
+        Some(Packed { numbers: std::array::from_fn(|i| numbers[first + i] as i8), scale, least })
     }
 }
 

@@ -70,42 +70,65 @@ impl Isa {
     }
 }
 
+/// [`BLOCK`] weights of a row: each is `scale * number + least`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Packed {
+    pub(crate) numbers: [i8; BLOCK],
+    pub(crate) scale: f32,
+    pub(crate) least: f32,
+}
+
+impl Packed {
+    /// Rounds weights as ggml's Q8_0 does, with a scale in `f32`.
+    pub(crate) fn round(weights: &[f32]) -> Self {
+        let mut packed = Self { numbers: [0; BLOCK], scale: 0.0, least: 0.0 };
+        let most = weights.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        if most > 0.0 && most.is_finite() {
+            packed.scale = most / 127.0;
+            for (number, x) in packed.numbers.iter_mut().zip(weights) {
+                *number = (x * (127.0 / most)).round_ties_even().clamp(-127.0, 127.0) as i8;
+            }
+        }
+        packed
+    }
+}
+
 /// Sixteen rows by [`BLOCK`] columns of 8-bit weights, each row with its scale.
 #[derive(Clone)]
 #[repr(C, align(64))]
 pub(crate) struct Tile {
-    /// Weight + 128: four neighbouring columns of each of the sixteen rows, eight times.
+    /// Number + 128: four neighbouring columns of each of the sixteen rows, eight times.
     weights: [[[u8; 4]; LANES]; BLOCK / 4],
     scales: [f32; LANES],
 }
 
 impl Tile {
-    /// Packs the same block of sixteen rows. A weight becomes `round(weight / scale)` with
-    /// `scale = max |weight| / 127`, as in ggml's Q8_0 but with a scale in `f32`.
-    pub(crate) fn pack(rows: [&[f32]; LANES]) -> Self {
-        let mut tile = Self { weights: [[[128; 4]; LANES]; BLOCK / 4], scales: [0.0; LANES] };
+    /// The same block of sixteen rows, and what is added to the weights of each.
+    pub(crate) fn pack(rows: &[Packed; LANES]) -> (Self, [f32; LANES]) {
+        let mut tile = Self { weights: [[[128; 4]; LANES]; BLOCK / 4], scales: rows.map(|row| row.scale) };
         for (lane, row) in rows.iter().enumerate() {
-            let most = row.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
-            if most == 0.0 || !most.is_finite() {
-                continue;
-            }
-            tile.scales[lane] = most / 127.0;
-            for (column, x) in row.iter().enumerate() {
-                let weight = (x * (127.0 / most)).round_ties_even().clamp(-127.0, 127.0);
-                tile.weights[column / 4][lane][column % 4] = (weight + 128.0) as u8;
+            for (column, number) in row.numbers.iter().enumerate() {
+                tile.weights[column / 4][lane][column % 4] = number.cast_unsigned() ^ 0x80;
             }
         }
-        tile
+        (tile, rows.map(|row| row.least))
     }
 }
 
-/// [`BLOCK`] numbers of an activation in 8 bits.
+/// [`BLOCK`] numbers of an activation, 15 bits each, cut in two.
+///
+/// With 8 bits, as in llama.cpp, the mean error of a log-probability would be seventy times that with 15 (measured
+/// on SmolLM2), and writing would hardly be faster.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct ActBlock {
-    /// Four signed numbers each, the first in the lowest byte.
+    /// Upper parts, four signed bytes each, the first in the lowest byte.
     words: [i32; BLOCK / 4],
+    /// The lower parts: a number is 128 times its upper part plus this, from -64 to 63.
+    low_words: [i32; BLOCK / 4],
     scale: f32,
+    /// The sum of what the numbers stand for.
+    sum: f32,
     /// -128 times the sum of the numbers: undoes the 128 that is added to the weights.
     offset: i32,
 }
@@ -186,20 +209,28 @@ impl Lanes for Portable {
     unsafe fn dots<const M: usize>(tile: &Tile, blocks: [&ActBlock; M]) -> [Self; M] {
         let mut dots = [Self([0.0; LANES]); M];
         for (dot, block) in dots.iter_mut().zip(blocks) {
-            let mut sums = [block.offset; LANES];
-            for (weights, word) in tile.weights.iter().zip(block.words) {
-                let numbers = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
-                for (sum, four) in sums.iter_mut().zip(weights) {
-                    for (&weight, number) in four.iter().zip(numbers) {
-                        *sum += i32::from(weight) * number;
-                    }
-                }
-            }
+            let mut sums = [0; LANES];
+            add_products(&mut sums, tile, &block.words);
+            sums = sums.map(|sum| sum << 7);
+            add_products(&mut sums, tile, &block.low_words);
+            let sums = sums.map(|sum| sum + block.offset);
             for (lane, sum) in dot.0.iter_mut().zip(sums) {
                 *lane = sum as f32;
             }
         }
         dots
+    }
+}
+
+#[inline(always)]
+fn add_products(sums: &mut [i32; LANES], tile: &Tile, words: &[i32; BLOCK / 4]) {
+    for (weights, word) in tile.weights.iter().zip(words) {
+        let numbers = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+        for (sum, four) in sums.iter_mut().zip(weights) {
+            for (&weight, number) in four.iter().zip(numbers) {
+                *sum += i32::from(weight) * number;
+            }
+        }
     }
 }
 
@@ -214,9 +245,9 @@ mod x86 {
         __m256, __m256i, __m512, _mm_loadu_si128, _mm256_abs_epi8, _mm256_add_epi32, _mm256_add_ps, _mm256_cvtepi32_ps,
         _mm256_cvtph_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps,
         _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
-        _mm256_sign_epi8, _mm256_storeu_ps, _mm256_xor_si256, _mm512_add_ps, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
-        _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_epi32,
-        _mm512_set1_ps, _mm512_storeu_ps,
+        _mm256_sign_epi8, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_xor_si256, _mm512_add_epi32, _mm512_add_ps,
+        _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_ps,
+        _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps,
     };
 
     use super::{ActBlock, BLOCK, LANES, Lanes, Tile};
@@ -277,10 +308,13 @@ mod x86 {
                 }
                 let mut dots = [Self(_mm512_set1_ps(0.0)); M];
                 for m in 0..M {
-                    let mut sum = _mm512_set1_epi32(blocks[m].offset);
+                    let mut sum = _mm512_set1_epi32(0);
+                    let mut low = _mm512_set1_epi32(blocks[m].offset);
                     for j in 0..BLOCK / 4 {
                         sum = _mm512_dpbusd_epi32(sum, weights[j], _mm512_set1_epi32(blocks[m].words[j]));
+                        low = _mm512_dpbusd_epi32(low, weights[j], _mm512_set1_epi32(blocks[m].low_words[j]));
                     }
+                    let sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum), low);
                     dots[m] = Self(_mm512_cvtepi32_ps(sum));
                 }
                 dots
@@ -364,17 +398,30 @@ mod x86 {
         // SAFETY: see the module; `first` is 0 or 8 of 16 rows, and a load takes eight rows.
         unsafe {
             let mut sums = [_mm256_setzero_si256(); M];
+            let mut low_sums = [_mm256_setzero_si256(); M];
             for j in 0..BLOCK / 4 {
                 let biased = _mm256_loadu_si256(tile.weights[j][first..first + LANES / 2].as_ptr().cast());
                 let weights = _mm256_xor_si256(biased, _mm256_set1_epi8(-128));
                 let sizes = _mm256_abs_epi8(weights);
                 for m in 0..M {
-                    let numbers = _mm256_sign_epi8(_mm256_set1_epi32(blocks[m].words[j]), weights);
-                    let pairs = _mm256_maddubs_epi16(sizes, numbers);
-                    sums[m] = _mm256_add_epi32(sums[m], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                    sums[m] = add_eight(sums[m], sizes, weights, blocks[m].words[j]);
+                    low_sums[m] = add_eight(low_sums[m], sizes, weights, blocks[m].low_words[j]);
                 }
             }
+            for m in 0..M {
+                sums[m] = _mm256_add_epi32(_mm256_slli_epi32::<7>(sums[m]), low_sums[m]);
+            }
             sums
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_eight(sums: __m256i, sizes: __m256i, weights: __m256i, word: i32) -> __m256i {
+        // SAFETY: see the module.
+        unsafe {
+            let numbers = _mm256_sign_epi8(_mm256_set1_epi32(word), weights);
+            let pairs = _mm256_maddubs_epi16(sizes, numbers);
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
     }
 }
@@ -412,36 +459,64 @@ macro_rules! kernel {
 
 kernel! {
     /// Multiplies sixteen rows (`tiles`, one per block of columns) with each activation in `x`, `tiles.len()` blocks
-    /// each; `out` gets sixteen numbers per activation.
-    fn rows_by_activations(tiles: &[Tile], x: &[ActBlock], out: &mut [[f32; LANES]]) = quantised_rows
+    /// each; `out` gets sixteen numbers per activation. `leasts` is what is added to the
+    /// weights of each block; empty if it is nothing anywhere.
+    fn rows_by_activations(
+        tiles: &[Tile],
+        leasts: &[[f32; LANES]],
+        x: &[ActBlock],
+        out: &mut [[f32; LANES]],
+    ) = quantised_rows
 }
 
 #[inline(always)]
-unsafe fn quantised_rows<L: Lanes>(tiles: &[Tile], x: &[ActBlock], out: &mut [[f32; LANES]]) {
-    let n = tiles.len();
-    let mut at = 0;
+unsafe fn quantised_rows<L: Lanes>(tiles: &[Tile], leasts: &[[f32; LANES]], x: &[ActBlock], out: &mut [[f32; LANES]]) {
     // SAFETY: the caller promises the instruction set.
     unsafe {
-        while out.len() - at >= TOGETHER {
-            quantised_some::<L, TOGETHER>(tiles, &x[at * n..], &mut out[at..]);
-            at += TOGETHER;
-        }
-        if out.len() - at >= 4 {
-            quantised_some::<L, 4>(tiles, &x[at * n..], &mut out[at..]);
-            at += 4;
-        }
-        if out.len() - at >= 2 {
-            quantised_some::<L, 2>(tiles, &x[at * n..], &mut out[at..]);
-            at += 2;
-        }
-        if out.len() - at >= 1 {
-            quantised_some::<L, 1>(tiles, &x[at * n..], &mut out[at..]);
+        if leasts.is_empty() {
+            quantised_all::<L, false>(tiles, leasts, x, out);
+        } else {
+            quantised_all::<L, true>(tiles, leasts, x, out);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn quantised_some<L: Lanes, const M: usize>(tiles: &[Tile], x: &[ActBlock], out: &mut [[f32; LANES]]) {
+unsafe fn quantised_all<L: Lanes, const LEAST: bool>(
+    tiles: &[Tile],
+    leasts: &[[f32; LANES]],
+    x: &[ActBlock],
+    out: &mut [[f32; LANES]],
+) {
+    let n = tiles.len();
+    let mut at = 0;
+    // SAFETY: the caller promises the instruction set.
+    unsafe {
+        while out.len() - at >= TOGETHER {
+            quantised_some::<L, TOGETHER, LEAST>(tiles, leasts, &x[at * n..], &mut out[at..]);
+            at += TOGETHER;
+        }
+        if out.len() - at >= 4 {
+            quantised_some::<L, 4, LEAST>(tiles, leasts, &x[at * n..], &mut out[at..]);
+            at += 4;
+        }
+        if out.len() - at >= 2 {
+            quantised_some::<L, 2, LEAST>(tiles, leasts, &x[at * n..], &mut out[at..]);
+            at += 2;
+        }
+        if out.len() - at >= 1 {
+            quantised_some::<L, 1, LEAST>(tiles, leasts, &x[at * n..], &mut out[at..]);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn quantised_some<L: Lanes, const M: usize, const LEAST: bool>(
+    tiles: &[Tile],
+    leasts: &[[f32; LANES]],
+    x: &[ActBlock],
+    out: &mut [[f32; LANES]],
+) {
     let n = tiles.len();
     let mut rows: [&[ActBlock]; M] = [&[]; M];
     for (m, row) in rows.iter_mut().enumerate() {
@@ -459,6 +534,12 @@ unsafe fn quantised_some<L: Lanes, const M: usize>(tiles: &[Tile], x: &[ActBlock
             let scales = L::load(&tile.scales);
             for m in 0..M {
                 sums[m] = sums[m].add(dots[m].mul(scales.mul(L::splat(blocks[m].scale))));
+            }
+            if LEAST {
+                let leasts = L::load(&leasts[b]);
+                for m in 0..M {
+                    sums[m] = sums[m].add(leasts.mul(L::splat(blocks[m].sum)));
+                }
             }
         }
         for m in 0..M {
@@ -490,13 +571,15 @@ unsafe fn dense_rows_generic<L: Lanes>(columns: &[[f32; LANES]], x: &[f32], out:
 }
 
 kernel! {
-    /// Rounds an activation, a multiple of [`BLOCK`] numbers, to 8 bits per number.
+    /// Rounds an activation, a multiple of [`BLOCK`] numbers, to 15 bits per number.
     fn quantise(x: &[f32], out: &mut [ActBlock]) = quantise_generic
 }
 
 /// Adding and subtracting it rounds a small number to the nearest integer (ties to even), which then also
 /// stands in the lowest bits of the sum.
 const ROUND: f32 = 12_582_912.0;
+/// The greatest 15-bit number whose upper part, rounded to the nearest, fits into 8 bits.
+const MOST_NUMBER: f32 = 16_256.0;
 
 #[inline(always)]
 unsafe fn quantise_generic<L: Lanes>(x: &[f32], out: &mut [ActBlock]) {
@@ -504,18 +587,24 @@ unsafe fn quantise_generic<L: Lanes>(x: &[f32], out: &mut [ActBlock]) {
         // The bits of non-negative floats are ordered as the floats are.
         let most = x.iter().fold(0, |most: u32, x| most.max(x.to_bits() & 0x7fff_ffff));
         let most = f32::from_bits(most);
-        let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
-        let mut bytes = [0_u8; BLOCK];
+        let inverse = if most > 0.0 { MOST_NUMBER / most } else { 0.0 };
+        let (mut bytes, mut low_bytes) = ([0_u8; BLOCK], [0_u8; BLOCK]);
         let mut sum = 0_i32;
-        for (byte, x) in bytes.iter_mut().zip(x) {
+        for ((byte, low_byte), x) in bytes.iter_mut().zip(&mut low_bytes).zip(x) {
             let number = (x * inverse + ROUND).to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
             sum = sum.wrapping_add(number);
-            *byte = number as u8;
+            let upper = number.wrapping_add(64) >> 7;
+            *byte = upper as u8;
+            *low_byte = number.wrapping_sub(upper << 7) as u8;
         }
         for (word, four) in out.words.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *word = i32::from_le_bytes(*four);
         }
-        out.scale = most / 127.0;
+        for (word, four) in out.low_words.iter_mut().zip(low_bytes.as_chunks::<4>().0) {
+            *word = i32::from_le_bytes(*four);
+        }
+        out.scale = most / MOST_NUMBER;
+        out.sum = out.scale * sum as f32;
         out.offset = sum.wrapping_mul(-128);
     }
 }

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use crate::Error;
 use crate::gguf::Gguf;
-use crate::kernel::{self, ActBlock, BLOCK, Isa, LANES, Tile};
+use crate::kernel::{self, ActBlock, BLOCK, Isa, LANES, Packed, Tile};
 
 /// In which form the weights are held and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// 8-bit integers with a scale per 32 of them, for weights and activations: fast.
+    /// Weights in 8 bits, 32 with a scale (and a least value) of their own: exactly those of the file where its format
+    /// is of that kind. What they are multiplied with in 15 bits: all but exact.
     #[default]
     Q8,
     /// `f32` throughout (but half-precision keys and values): four times the memory, slow; for comparisons.
@@ -106,7 +107,8 @@ pub(crate) struct Matrix {
 }
 
 enum Weights {
-    Q8(Vec<Tile>),
+    /// Tiles, and what is added to the weights of each row (empty if it is nothing anywhere).
+    Q8(Vec<Tile>, Vec<[f32; LANES]>),
     F32(Vec<[f32; LANES]>),
 }
 
@@ -121,7 +123,7 @@ impl Matrix {
     ) -> Result<Self, Error> {
         let mut n_groups = 0;
         let mut weights = match precision {
-            Precision::Q8 => Weights::Q8(Vec::new()),
+            Precision::Q8 => Weights::Q8(Vec::new(), Vec::new()),
             Precision::F32 => Weights::F32(Vec::new()),
         };
         for &(name, n_rows) in tensors {
@@ -135,27 +137,48 @@ impl Matrix {
             }
             let format = info.format;
             let n_row_bytes = bytes.len() / n_rows;
+            let row_bytes = |row: usize| bytes.get(row * n_row_bytes..(row + 1) * n_row_bytes);
             let group = |g: usize| {
                 let mut rows = vec![0.0; LANES * n_columns];
-                for (row, out) in (g * LANES..n_rows).zip(rows.chunks_exact_mut(n_columns)) {
-                    format.dequantise(&bytes[row * n_row_bytes..(row + 1) * n_row_bytes], out);
+                for (row, out) in (g * LANES..).zip(rows.chunks_exact_mut(n_columns)) {
+                    if let Some(bytes) = row_bytes(row) {
+                        format.dequantise(bytes, out);
+                    }
                 }
                 rows
             };
             let n = n_rows.div_ceil(LANES);
             n_groups += n;
             match &mut weights {
-                Weights::Q8(tiles) => tiles.par_extend((0..n).into_par_iter().flat_map_iter(|g| {
-                    let rows = group(g);
-                    (0..n_columns / BLOCK).map(move |b| {
-                        Tile::pack(std::array::from_fn(|lane| &rows[lane * n_columns + b * BLOCK..][..BLOCK]))
-                    })
-                })),
+                Weights::Q8(tiles, leasts) => {
+                    let packed: Vec<Vec<_>> = (0..n)
+                        .into_par_iter()
+                        .map(|g| {
+                            let rows = group(g);
+                            let block = |lane: usize, b: usize| {
+                                let exact = row_bytes(g * LANES + lane).and_then(|bytes| format.packed(bytes, b));
+                                exact.unwrap_or_else(|| Packed::round(&rows[lane * n_columns + b * BLOCK..][..BLOCK]))
+                            };
+                            (0..n_columns / BLOCK)
+                                .map(|b| Tile::pack(&std::array::from_fn(|lane| block(lane, b))))
+                                .collect()
+                        })
+                        .collect();
+                    for (tile, least) in packed.into_iter().flatten() {
+                        tiles.push(tile);
+                        leasts.push(least);
+                    }
+                }
                 Weights::F32(columns) => columns.par_extend((0..n).into_par_iter().flat_map_iter(|g| {
                     let rows = group(g);
                     (0..n_columns).map(move |c| std::array::from_fn(|lane| rows[lane * n_columns + c]))
                 })),
             }
+        }
+        if let Weights::Q8(_, leasts) = &mut weights
+            && leasts.iter().flatten().all(|&least| least == 0.0)
+        {
+            *leasts = Vec::new();
         }
         Ok(Self { n_columns, n_groups, weights })
     }
@@ -170,9 +193,11 @@ impl Matrix {
             for (g, out) in chunk.chunks_exact_mut(n).enumerate() {
                 let group = task * together + g;
                 match &self.weights {
-                    Weights::Q8(tiles) => {
+                    Weights::Q8(tiles, leasts) => {
                         let n = self.n_columns / BLOCK;
-                        kernel::rows_by_activations(isa, &tiles[group * n..(group + 1) * n], &x.blocks, out);
+                        let (tiles, leasts) =
+                            (&tiles[group * n..(group + 1) * n], leasts.get(group * n..(group + 1) * n).unwrap_or(&[]));
+                        kernel::rows_by_activations(isa, tiles, leasts, &x.blocks, out);
                     }
                     Weights::F32(columns) => {
                         let n = self.n_columns;
