@@ -629,6 +629,10 @@ impl<'a> Lexer<'a> {
         if let Some(join) = names::join(word) {
             return self.push(Tok::Join(join), spaced);
         }
+        if matches!(word, "min" | "max") && matches!(self.out.last().map(|t| &t.tok), Some(Tok::Text(_))) {
+            // `local min. (1,0)` is no function of a pair.
+            return self.push(Tok::Text(word.into()), spaced);
+        }
         if after_number && (spaced || word.len() > 1) && super::units::lookup(word).is_some() && word != "min"
             || (after_number && matches!(word, "min" | "percent" | "pct" | "degrees" | "degree" | "deg"))
         {

@@ -385,7 +385,13 @@ impl Parser<'_> {
         if let Some(Tok::Text(text)) = self.peek() {
             let lower = text.to_lowercase();
             let first = lower.split_whitespace().next().unwrap_or("");
-            if matches!(first, "for" | "where" | "with" | "forall") {
+            let second = lower.split_whitespace().nth(1).unwrap_or("");
+            let general = matches!(
+                second,
+                "all" | "any" | "every" | "each" | "some" | "integer" | "integers" | "positive" | "real" | "constant"
+            );
+            let domain = second.is_empty() && matches!(self.peek_at(2), Some(Tok::Rel(Rel::In)));
+            if matches!(first, "where" | "forall") || (first == "for" && (general || domain)) {
                 let mut depth = 0i32;
                 while let Some(tok) = self.peek() {
                     match tok {

@@ -48,6 +48,15 @@ pub(crate) fn equations(a: &Node, b: &Node, c: &Node, d: &Node) -> Decision {
     if !super::structure::is_scalar(&f) || !super::structure::is_scalar(&g) {
         return Decision::Unknown("no scalar equations");
     }
+    if f.variables().is_empty() && g.variables().is_empty() {
+        // Two statements about numbers: each side has its counterpart.
+        let (left, right) = (equal::scalars(a, c), equal::scalars(b, d));
+        return match (left, right) {
+            (Decision::Equal(p), Decision::Equal(q)) => Decision::Equal(equal::weaker(p, q)),
+            (Decision::Different(why), _) | (_, Decision::Different(why)) => Decision::Different(why),
+            (unknown, _) => unknown,
+        };
+    }
     if f.variables() != g.variables() {
         // A variable that drops out of one side is rare; the zero sets differ otherwise.
         return Decision::different("the equations have different unknowns");
@@ -78,6 +87,10 @@ fn constant_multiple(f: &Node, g: &Node) -> Option<Decision> {
     let mut ratio = None;
     for seed in [0x51ed_270b_1234_5601u64, 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_0000_0001] {
         let (x, y) = (field::fingerprint(f, seed)?, field::fingerprint(g, seed)?);
+        if x.element.is_zero() || y.element.is_zero() {
+            // An identity holds everywhere and is a multiple of nothing but identities.
+            return (x.element != y.element).then(|| Decision::different("one equation is an identity"));
+        }
         let here = field::quotient(x.element, y.element)?;
         match ratio {
             None => ratio = Some(here),
@@ -105,6 +118,9 @@ fn numeric_multiple(f: &Node, g: &Node, positive: bool) -> Decision {
         }
         let Some(inverse) = x.re.inv() else { continue };
         let here = y.re.mul(&inverse);
+        if !here.positive() && !here.negative() {
+            continue;
+        }
         if !here.is_finite() || here.width() > 1e-3 * here.midpoint().abs() {
             continue;
         }

@@ -265,8 +265,11 @@ impl Judge {
             Some(out)
         };
         let (x, y) = (names(a)?, names(b)?);
-        if x.len() != y.len() || x.len() < 2 || !x.iter().all(|n| y.contains(n)) {
+        if x.len() != y.len() || x.len() < 2 {
             return None;
+        }
+        if !x.iter().all(|n| y.contains(n)) {
+            return Some(Decision::different("they name different unknowns"));
         }
         let mut proof = Proof::Exact;
         for (item, name) in a.iter().zip(&x) {
@@ -406,6 +409,10 @@ impl Judge {
                 }
                 _ => {}
             }
+        }
+        let statement = |sides: &[Node]| sides.iter().all(|s| s.variables().is_empty());
+        if statement(a) && statement(b) && a.len() == b.len() {
+            return self.ordered(a, b);
         }
         if a.len() == 2 && b.len() == 2 { relation::equations(&a[0], &a[1], &b[0], &b[1]) } else { self.compare(x, y) }
     }

@@ -708,10 +708,10 @@ impl Parser<'_> {
                         (
                             Some(Tok::Open('{')),
                             Some(Tok::Minus),
-                            Some(Tok::Num(..)),
+                            Some(Tok::Num(one, _)),
                             Some(Tok::Close('}')),
                             Some(Tok::Open('('))
-                        )
+                        ) if one.value == RBig::ONE
                     );
                     if !inverse {
                         break;
