@@ -2,10 +2,13 @@
 
 mod ast;
 mod ball;
+mod call;
+mod command;
 mod equal;
 mod exact;
 mod family;
 mod field;
+mod group;
 mod interval;
 mod lex;
 mod magnitude;
@@ -14,6 +17,7 @@ mod names;
 mod numeric;
 mod parse;
 mod polynomial;
+mod quantity;
 mod realset;
 mod relation;
 mod structure;

@@ -7,7 +7,7 @@ use super::names;
 use super::units::{self, Unit};
 
 /// Deepest nesting that is read.
-pub(crate) const MAX_DEPTH: u16 = 90;
+pub(crate) const MAX_DEPTH: u16 = 240;
 
 /// Choices where the notation is ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
