@@ -202,6 +202,11 @@ impl Machine {
                 if *fun == Fun::Det {
                     return None;
                 }
+                if let (Fun::LogBase, [base, x]) = (fun, args.as_slice()) {
+                    let ln = |n: &Node| Node::Call(Fun::Ln, vec![n.clone()]);
+                    let quotient = Node::Div(Box::new(ln(x)), Box::new(ln(base)));
+                    return self.eval(&quotient);
+                }
                 if let [x] = args.as_slice()
                     && let Some(value) = self.exponential_function(*fun, x)
                 {
@@ -388,6 +393,12 @@ impl Machine {
     /// Trigonometric and hyperbolic functions through exponentials, logarithms of fractions through
     /// their primes; none for what is neither.
     fn exponential_function(&mut self, fun: Fun, x: &Node) -> Option<Element> {
+        if fun == Fun::Log {
+            // Whatever the base, it is a multiple of the natural logarithm.
+            let scale = self.kernel("log scale", &[]);
+            let natural = self.eval(&Node::Call(Fun::Ln, vec![x.clone()]))?;
+            return Some(scale.times(natural));
+        }
         if fun == Fun::Ln {
             let value = exact::value(x).ok()?;
             let top = u64::try_from(value.numerator().clone()).ok().filter(|n| (1..=1_000_000).contains(n))?;

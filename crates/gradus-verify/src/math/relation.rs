@@ -10,6 +10,8 @@ use super::numeric::{self, Branch, Real};
 use super::polynomial;
 use crate::Proof;
 
+const SEEDS: [u64; 3] = [0x51ed_270b_1234_5601, 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_0000_0001];
+
 /// Whether a node is a relation that describes a set of numbers.
 pub(crate) fn is_set_relation(node: &Node) -> bool {
     match node {
@@ -61,6 +63,14 @@ pub(crate) fn equations(a: &Node, b: &Node, c: &Node, d: &Node) -> Decision {
         // A variable that drops out of one side is rare; the zero sets differ otherwise.
         return Decision::different("the equations have different unknowns");
     }
+    match (vanishes(&f), vanishes(&g)) {
+        (true, true) => {
+            let sides = equal::scalars(a, c);
+            return if sides.is_equal() { sides } else { Decision::Unknown("both equations hold everywhere") };
+        }
+        (false, false) => {}
+        _ => return Decision::different("one equation holds everywhere"),
+    }
     if let Some(decision) = constant_multiple(&f, &g)
         && decision.is_equal()
     {
@@ -74,6 +84,11 @@ pub(crate) fn equations(a: &Node, b: &Node, c: &Node, d: &Node) -> Decision {
     numeric_multiple(&f, &g, false)
 }
 
+/// Whether an expression is zero as far as field elements tell.
+fn vanishes(f: &Node) -> bool {
+    SEEDS[..2].iter().all(|seed| field::fingerprint(f, *seed).is_some_and(|p| p.element.is_zero()))
+}
+
 /// Whether g is a positive multiple of f.
 pub(crate) fn positive_multiple(f: &Node, g: &Node) -> Option<Decision> {
     if !super::structure::is_scalar(f) || !super::structure::is_scalar(g) || f.variables() != g.variables() {
@@ -85,11 +100,10 @@ pub(crate) fn positive_multiple(f: &Node, g: &Node) -> Option<Decision> {
 /// The quotient is the same field element at different points: a constant.
 fn constant_multiple(f: &Node, g: &Node) -> Option<Decision> {
     let mut ratio = None;
-    for seed in [0x51ed_270b_1234_5601u64, 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_0000_0001] {
+    for seed in SEEDS {
         let (x, y) = (field::fingerprint(f, seed)?, field::fingerprint(g, seed)?);
         if x.element.is_zero() || y.element.is_zero() {
-            // An identity holds everywhere and is a multiple of nothing but identities.
-            return (x.element != y.element).then(|| Decision::different("one equation is an identity"));
+            return None;
         }
         let here = field::quotient(x.element, y.element)?;
         match ratio {

@@ -409,7 +409,13 @@ impl Judge {
         }
         let statement = |sides: &[Node]| sides.iter().all(|s| s.variables().is_empty());
         if statement(a) && statement(b) && a.len() == b.len() {
-            return self.ordered(a, b);
+            let forward = self.ordered(a, b);
+            if forward.is_equal() || a.len() > 2 {
+                return forward;
+            }
+            let reversed: Vec<Node> = b.iter().rev().cloned().collect();
+            let backward = self.ordered(a, &reversed);
+            return if backward.is_equal() { backward } else { forward };
         }
         if a.len() == 2 && b.len() == 2 { relation::equations(&a[0], &a[1], &b[0], &b[1]) } else { self.compare(x, y) }
     }
