@@ -95,7 +95,7 @@ impl Engine {
             None => None,
         };
         let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
-        if transformer.shape.n_vocabulary < tokenizer.n_tokens() {
+        if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
             return Err(gguf.bad(format!(
                 "the vocabulary has {} tokens, the weights are for {}",
                 tokenizer.n_tokens(),

@@ -3,7 +3,8 @@
 //! The merges are those of the GPT-2 family: text is cut into words by a rule that has a name, and pairs within a
 //! word are joined in the order of the merges. Other kinds of tokenizers (SentencePiece) are refused.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
 use regex::Regex;
 
@@ -123,7 +124,7 @@ impl Tokenizer {
             };
             merges.entry(pair).or_insert((rank as u32, joined));
         }
-        special.sort_by_key(|token| std::cmp::Reverse(token.len()));
+        special.sort_by_key(|token| Reverse(token.len()));
         special.retain(|token| !token.is_empty());
         let special = if special.is_empty() {
             None
@@ -248,17 +249,52 @@ impl Tokenizer {
             tokens.push(id);
             return;
         }
-        let first = tokens.len();
-        tokens.extend(word.bytes().filter_map(|byte| self.bytes[byte as usize]));
-        loop {
-            let pairs = tokens[first..].windows(2).enumerate();
-            let best = pairs.filter_map(|(i, pair)| Some((*self.merges.get(&(pair[0], pair[1]))?, i))).min();
-            let Some(((_, joined), i)) = best else { return };
-            tokens[first + i] = joined;
-            tokens.remove(first + i + 1);
+        // A list linked both ways, and the pairs that could be joined, the first in rank and place on top.
+        let mut pieces: Vec<Piece> = Vec::with_capacity(word.len());
+        for id in word.bytes().filter_map(|byte| self.bytes[byte as usize]) {
+            let at = pieces.len();
+            pieces.push(Piece { id, before: at.wrapping_sub(1), after: at + 1 });
         }
+        let mut queue = BinaryHeap::new();
+        let push = |queue: &mut BinaryHeap<_>, pieces: &[Piece], left: usize| {
+            let right = pieces.get(left).map_or(usize::MAX, |piece| piece.after);
+            if let (Some(a), Some(b)) = (pieces.get(left), pieces.get(right))
+                && let Some(&(rank, joined)) = self.merges.get(&(a.id, b.id))
+            {
+                queue.push(Reverse((rank, left, right, (a.id, b.id), joined)));
+            }
+        };
+        for left in 0..pieces.len() {
+            push(&mut queue, &pieces, left);
+        }
+        while let Some(Reverse((_, left, right, pair, joined))) = queue.pop() {
+            // One of the two may have been joined with another meanwhile.
+            if pieces[left].after != right || (pieces[left].id, pieces[right].id) != pair {
+                continue;
+            }
+            let after = pieces[right].after;
+            pieces[right].id = GONE;
+            pieces[left] = Piece { id: joined, after, ..pieces[left] };
+            if let Some(next) = pieces.get_mut(after) {
+                next.before = left;
+            }
+            push(&mut queue, &pieces, pieces[left].before);
+            push(&mut queue, &pieces, left);
+        }
+        tokens.extend(pieces.iter().map(|piece| piece.id).filter(|&id| id != GONE));
     }
 }
+
+/// A part of a word while it is put together; neighbours by their places.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    id: u32,
+    before: usize,
+    after: usize,
+}
+
+/// Stands for a piece that was joined to the one before.
+const GONE: u32 = u32::MAX;
 
 impl Words {
     /// The rules by the names that GGUF files use.
