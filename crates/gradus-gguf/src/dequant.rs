@@ -255,3 +255,67 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
         *out = d * f32::from(scales[i / 16].cast_signed()) * number;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of reproducible bytes with small scales in the given places.
+    fn block(format: Format, scales: &[usize]) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = (state * 1_103_515_245 + 12_345) % (1 << 31);
+            (state >> 16) as u8
+        };
+        let mut bytes: Vec<u8> = (0..format.n_bytes()).map(|_| next()).collect();
+        for (i, &at) in scales.iter().enumerate() {
+            bytes[at..at + 2].copy_from_slice(&[0x66, 0x2e - 4 * i as u8]);
+        }
+        bytes
+    }
+
+    /// First and last number and a weighted sum, as the Python package `gguf` 0.19 (`gguf.quants.dequantize`) gives them.
+    fn check(format: Format, scales: &[usize], expected: [f64; 3]) {
+        let bytes = block(format, scales);
+        let mut numbers = vec![0.0; format.n_numbers()];
+        format.dequantise(&bytes, &mut numbers);
+        let sum: f64 = numbers.iter().enumerate().map(|(i, &x)| f64::from(x) * (i % 7 + 1) as f64).sum();
+        let found = [f64::from(numbers[0]), f64::from(numbers[numbers.len() - 1]), sum];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 1e-6 * expected.abs() + 1e-4, "{format:?}: {found} {expected}");
+        }
+        for b in 0..format.n_numbers() / BLOCK {
+            let Some(packed) = format.packed(&bytes, b) else { continue };
+            for (number, x) in packed.numbers.iter().zip(&numbers[b * BLOCK..]) {
+                let same = packed.scale * f32::from(*number) + packed.least;
+                assert!((same - x).abs() <= 1e-5 * x.abs().max(1.0), "{format:?} {b}: {same} {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_hold_the_numbers_that_ggml_put_there() {
+        check(Format::Q4_0, &[0], [-0.699829, 0.299927, 5.6986]);
+        check(Format::Q4_1, &[0, 2], [1.149719, 1.349670, 114.3721]);
+        check(Format::Q5_0, &[0], [0.199951, 0.699829, 11.9971]);
+        check(Format::Q5_1, &[0, 2], [2.049500, 2.049500, 224.6451]);
+        check(Format::Q8_0, &[0], [-12.696899, 8.597900, 86.4789]);
+        check(Format::Q2K, &[80, 82], [0.000000, 0.299927, 932.7722]);
+        check(Format::Q3K, &[108], [-1.999512, -0.899780, -162.4603]);
+        check(Format::Q4K, &[0, 2], [0.099976, 35.691284, 31112.7523]);
+        check(Format::Q5K, &[0, 2], [27.593262, 2.699341, 64980.9816]);
+        check(Format::Q6K, &[208], [-57.585938, 215.947266, 2385.0176]);
+    }
+
+    #[test]
+    fn formats_whose_blocks_are_kept_are_the_known_ones() {
+        let kept = |format: Format| format.packed(&vec![0; format.n_bytes() * 32], 0).is_some();
+        assert!(
+            [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::Q8_0, Format::Q4K].map(kept) == [true; 6]
+        );
+        assert!(kept(Format::Q5K));
+        assert!(
+            [Format::F32, Format::F16, Format::Bf16, Format::Q2K, Format::Q3K, Format::Q6K].map(kept) == [false; 6]
+        );
+    }
+}

@@ -820,3 +820,78 @@ unsafe fn softmax_weights<L: Lanes>(scores: &mut [f32]) -> f32 {
         total(sums)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(n: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn products_are_right_and_the_same_with_all_instructions_and_neighbours() {
+        const N_BLOCKS: usize = 5;
+        let n = N_BLOCKS * BLOCK;
+        let mut packed = Vec::new();
+        for block in numbers(N_BLOCKS * LANES * BLOCK, 1).chunks(BLOCK) {
+            packed.push(Packed { least: block[0] / 3.0, ..Packed::round(block) });
+        }
+        // The extremes of both factors: what could overflow must not.
+        packed[0].numbers = [-128; BLOCK];
+        packed[1].numbers = [127; BLOCK];
+        let (tiles, leasts): (Vec<Tile>, Vec<[f32; LANES]>) =
+            packed.as_chunks::<LANES>().0.iter().map(Tile::pack).unzip();
+        for n_tokens in 1..=19 {
+            let mut x = numbers(n_tokens * n, 2);
+            x[..BLOCK].fill(-2.5);
+            let mut results = Vec::new();
+            for isa in Isa::all() {
+                let mut blocks = vec![ActBlock::default(); n_tokens * N_BLOCKS];
+                quantise(isa, &x, &mut blocks);
+                let mut out = vec![[0.0; LANES]; n_tokens];
+                rows_by_activations(isa, &tiles, &leasts, &blocks, &mut out);
+                for (out, blocks) in out.iter().zip(blocks.chunks(N_BLOCKS)) {
+                    let mut alone = [[0.0; LANES]];
+                    rows_by_activations(isa, &tiles, &leasts, blocks, &mut alone);
+                    assert_eq!(*out, alone[0], "{isa:?}");
+                }
+                results.push(out);
+            }
+            assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+            for (out, x) in results[0].iter().zip(x.chunks(n)) {
+                for (lane, out) in out.iter().enumerate() {
+                    let exact: f64 = (0..n)
+                        .map(|i| {
+                            let packed = packed[i / BLOCK * LANES + lane];
+                            let weight = packed.scale * f32::from(packed.numbers[i % BLOCK]) + packed.least;
+                            f64::from(weight) * f64::from(x[i])
+                        })
+                        .sum();
+                    assert!((f64::from(*out) - exact).abs() < 4e-3, "{out} {exact}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_are_right_and_the_same_with_all_instructions() {
+        let x: Vec<f32> = (-1600..=0).map(|i| i as f32 / 20.0).collect();
+        let results = Isa::all().into_iter().map(|isa| {
+            let mut x = x.clone();
+            exponentials(isa, &mut x, 0.0, 1.0);
+            x
+        });
+        let results: Vec<_> = results.collect();
+        assert!(results.windows(2).all(|pair| pair[0] == pair[1]));
+        for (x, y) in x.iter().zip(&results[0]) {
+            let exact = f64::from(*x).exp();
+            assert!((f64::from(*y) / exact - 1.0).abs() < 3e-7, "{x}: {y} {exact}");
+        }
+    }
+}
