@@ -1,9 +1,10 @@
 //! Does the engine agree with others about the same file?
 //!
-//! `cargo run --release -p gradus-gguf --example compare -- MODEL.gguf q8|f32 HOST:PORT|REFERENCE.jsonl [TEXT]`
+//! `cargo run --release -p gradus-gguf --example compare -- MODEL.gguf q8|f32|tokens HOST:PORT|REFERENCE.jsonl [TEXT]`
 //!
 //! With an address: a llama.cpp server that runs the same model. With a file: one JSON object per line, with `tokens`, and
-//! `logprobs` and `likeliest` of all tokens but the first. The text is cut into pieces of 4,000 bytes.
+//! `logprobs` and `likeliest` of all tokens but the first. The text is cut into pieces of 4,000 bytes. With `tokens`, only
+//! the tokens of each line are compared.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,15 +33,19 @@ const TEXT: &str = "A lighthouse keeper counts 17 ships in the morning and 25 mo
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [path, precision, source, rest @ ..] = &arguments[..] else {
-        return Err("compare MODEL.gguf q8|f32 HOST:PORT|REFERENCE.jsonl [TEXT]".into());
+        return Err("compare MODEL.gguf q8|f32|tokens HOST:PORT|REFERENCE.jsonl [TEXT]".into());
     };
+    let text = rest.first().map_or(Ok(TEXT.to_owned()), std::fs::read_to_string)?;
+    if precision == "tokens" {
+        let engine = Engine::load(Path::new(path), &EngineConfig::default())?;
+        return compare_tokens(&engine, source, &text);
+    }
     let precision = match precision.as_str() {
         "q8" => Precision::Q8,
         "f32" => Precision::F32,
         other => return Err(format!("q8 or f32, not {other}").into()),
     };
     let engine = Engine::load(Path::new(path), &EngineConfig { precision, ..EngineConfig::default() })?;
-    let text = rest.first().map_or(Ok(TEXT.to_owned()), std::fs::read_to_string)?;
     let references = if Path::new(source).exists() { from_file(source)? } else { from_server(&engine, source, &text)? };
     let (mut n, mut n_same, mut n_compared, mut difference, mut most) = (0, 0, 0, 0.0, 0.0_f64);
     for reference in &references {
@@ -64,6 +69,21 @@ async fn main() -> Result<()> {
         "{n_compared} log-probabilities compared: mean difference {:.5}, greatest {most:.5}",
         difference / f64::from(n_compared)
     );
+    Ok(())
+}
+
+fn compare_tokens(engine: &Engine, address: &str, text: &str) -> Result<()> {
+    let (mut n, mut n_other) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let answer = post(address, "/tokenize", &json!({ "content": line }))?;
+        let expected: Vec<u32> = serde_json::from_value(answer["tokens"].clone())?;
+        n += 1;
+        if engine.tokenizer().encode(line) != expected {
+            n_other += 1;
+            println!("{line:?}: {:?}, {expected:?} expected", engine.tokenizer().encode(line));
+        }
+    }
+    println!("{n} lines, {n_other} with other tokens");
     Ok(())
 }
 

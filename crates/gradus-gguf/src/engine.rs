@@ -79,7 +79,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model. Takes a second per gigabyte, roughly; the whole file is read and hashed.
+    /// Loads a model. Takes some five seconds per gigabyte and core; the whole file is read, hashed and repacked.
     ///
     /// # Errors
     /// If the file is unreadable, broken, or of a kind that is not supported.

@@ -338,3 +338,38 @@ fn bytes_by_character() -> HashMap<char, u8> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The expected words are those that Python's `regex` finds with the original patterns.
+    fn check(rule: &str, expected: &str) {
+        let words = Words::named(rule).unwrap();
+        let text = expected.replace('|', "");
+        let (mut at, mut found) = (0, Vec::new());
+        while at < text.len() {
+            let end = words.next(&text, at);
+            found.push(&text[at..end]);
+            at = end;
+        }
+        assert_eq!(found.join("|"), expected, "{rule}");
+    }
+
+    #[test]
+    fn text_is_cut_into_words_as_by_the_original_rules() {
+        check(
+            "gpt-2",
+            "I|'|LL| say| | it|'s|\n\n | 12345| x|\u{b2}|+|y|_|1|;|\r\n|\t|na\u{ef}ve| | \u{e9}| 中文|\u{a0}|end|  ",
+        );
+        check("gpt-2", "  \n | a|\n ");
+        check("gpt-2", "'s|'t| !!|\n|\n|?| | 7| 8");
+        check(
+            "qwen2",
+            "I|'LL| say| | it|'s|\n\n| | |1|2|3|4|5| x|\u{b2}|+y|_|1|;\r\n|\tna\u{ef}ve| | \u{e9}| 中文|\u{a0}end|  ",
+        );
+        check("qwen2", "  \n| | a|\n| ");
+        check("qwen2", "'s|'t| !!\n\n|?| | |7| |8");
+        check("llama-bpe", "it|'s|\n\n| | |123|45| x|\u{b2}|+y|_|1|;\r\n|\tna\u{ef}ve");
+    }
+}
