@@ -209,28 +209,27 @@ impl Lanes for Portable {
     unsafe fn dots<const M: usize>(tile: &Tile, blocks: [&ActBlock; M]) -> [Self; M] {
         let mut dots = [Self([0.0; LANES]); M];
         for (dot, block) in dots.iter_mut().zip(blocks) {
-            let mut sums = [0; LANES];
-            add_products(&mut sums, tile, &block.words);
-            sums = sums.map(|sum| sum << 7);
-            add_products(&mut sums, tile, &block.low_words);
-            let sums = sums.map(|sum| sum + block.offset);
+            // Whole numbers below 2^24 are exact in floats, which all instruction sets multiply fast.
+            let (mut upper_sums, mut low_sums) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+            for ((weights, word), low_word) in tile.weights.iter().zip(block.words).zip(block.low_words) {
+                let weights = weights.map(u32::from_le_bytes);
+                for i in 0..4 {
+                    let upper = f32::from(word.to_le_bytes()[i].cast_signed());
+                    let low = f32::from(low_word.to_le_bytes()[i].cast_signed());
+                    for lane in 0..LANES {
+                        let weight = ((weights[lane] >> (8 * i)) & 0xff).cast_signed() as f32;
+                        upper_sums[lane] += weight * upper;
+                        low_sums[lane] += weight * low;
+                    }
+                }
+            }
+            let sums: [i32; LANES] =
+                std::array::from_fn(|lane| ((upper_sums[lane] as i32) << 7) + low_sums[lane] as i32 + block.offset);
             for (lane, sum) in dot.0.iter_mut().zip(sums) {
                 *lane = sum as f32;
             }
         }
         dots
-    }
-}
-
-#[inline(always)]
-fn add_products(sums: &mut [i32; LANES], tile: &Tile, words: &[i32; BLOCK / 4]) {
-    for (weights, word) in tile.weights.iter().zip(words) {
-        let numbers = word.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
-        for (sum, four) in sums.iter_mut().zip(weights) {
-            for (&weight, number) in four.iter().zip(numbers) {
-                *sum += i32::from(weight) * number;
-            }
-        }
     }
 }
 
