@@ -5,4 +5,6 @@ pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod mock;
+pub(crate) mod quickstart;
+pub(crate) mod run;
 pub(crate) mod verify;

@@ -1,12 +1,19 @@
 //! The gradus command: arguments in, one command out. Data goes to stdout, the rest to stderr.
 
+mod bank;
 mod commands;
 mod error;
+mod models;
+mod progress;
+mod session;
+mod world;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{config, doctor, init, ledger, mock, verify};
+use commands::{config, doctor, init, ledger, mock, quickstart, run, verify};
+use gradus::run::Until;
+use session::RunArgs;
 
 /// Grade a bank of questions by what your model can solve, and distil the chains of thought that fit it
 #[derive(Parser)]
@@ -18,7 +25,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Quickstart(quickstart::Args),
     Init(init::Args),
+    /// Run every stage: probe, judge, grade, sample, distil, select, export, report
+    Run(RunArgs),
+    /// Ask the student and judge its attempts
+    Probe(RunArgs),
+    /// Give every question its level for the student
+    Grade(RunArgs),
+    /// Draw questions by level
+    Sample(RunArgs),
+    /// Ask the teachers for chains of thought and judge them
+    Distil(RunArgs),
+    /// Choose which chains of thought are kept
+    Select(RunArgs),
     Verify(verify::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
@@ -28,7 +48,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Quickstart(args) => quickstart::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Run(args) | Command::Select(args) => run::run(&args, Until::Select),
+        Command::Probe(args) | Command::Grade(args) => run::run(&args, Until::Grade),
+        Command::Sample(args) => run::run(&args, Until::Sample),
+        Command::Distil(args) => run::run(&args, Until::Distil),
         Command::Verify(args) => verify::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),

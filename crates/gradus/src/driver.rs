@@ -66,8 +66,12 @@ pub enum Performed {
 /// Something happened; for progress.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
+    /// A phase begins with so many questions.
+    Begins(u64),
     /// A question is being worked on.
     Opened,
+    /// An attempt was judged.
+    Judged(crate::verdict::Outcome),
     /// A piece of work was settled by asking.
     Asked(&'a Outcome),
     /// A piece of work was found in the ledger.

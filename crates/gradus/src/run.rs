@@ -14,7 +14,7 @@ use crate::attempt::Source;
 use crate::config::Config;
 use crate::derive::{Derived, derive, finish_name, missing};
 use crate::distil::{self, Distil};
-use crate::driver::{DriveError, Driven, Driver, Ended, Event, World};
+use crate::driver::{DriveError, Driven, Driver, Ended, Event, Observer, World};
 use crate::grade::{Graded, grade};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{Ledger, LedgerError, Reader};
@@ -29,7 +29,7 @@ use crate::tables::{
     TableWriter, VerdictRow,
 };
 use crate::verdict::Verdict;
-use crate::work::{Reason, Work};
+use crate::work::{Next, Reason, Work};
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -253,11 +253,19 @@ impl<W: World> Run<'_, W> {
             return Ok(());
         }
         let (plan, observer) = (self.plan, self.observer);
+        let probing: Observer<'_> = &|event| observer(Phase::Probe, event);
+        probing(Event::Begins(ran.n_questions));
         let probed = self.driver.drive_on(
             self.runtime,
             questions(&self.tables)?,
-            |question, answers| probe::next(&plan.probe, question, answers),
-            &|event| observer(Phase::Probe, event),
+            |question, answers| {
+                let next = probe::next(&plan.probe, question, answers);
+                if let Next::Done(probed) = &next {
+                    announce(&probed.attempts, probing);
+                }
+                next
+            },
+            probing,
         )?;
         if let Some(ended) = probed.ended {
             ran.ended = Some((Phase::Probe, ended));
@@ -276,11 +284,19 @@ impl<W: World> Run<'_, W> {
         }
         let sampled = questions(&self.tables)?
             .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
+        let distilling: Observer<'_> = &|event| observer(Phase::Distil, event);
+        distilling(Event::Begins(drawn.len() as u64));
         let distilled = self.driver.drive_on(
             self.runtime,
             sampled,
-            |question, answers| distil::next(&plan.distil, question, answers),
-            &|event| observer(Phase::Distil, event),
+            |question, answers| {
+                let next = distil::next(&plan.distil, question, answers);
+                if let Next::Done(distilled) = &next {
+                    announce(&distilled.cots, distilling);
+                }
+                next
+            },
+            distilling,
         )?;
         if let Some(ended) = distilled.ended {
             ran.ended = Some((Phase::Distil, ended));
@@ -526,6 +542,11 @@ impl<W: World> Run<'_, W> {
             Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
         }
     }
+}
+
+/// Tells the verdicts on a settled question's attempts.
+fn announce(judged: &[Judged], observer: Observer<'_>) {
+    judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
 }
 
 /// Work that a run would ask for now: the first round of each question, given what the ledger holds. What later

@@ -1,0 +1,183 @@
+//! From a model's name in the config to a model that can be asked. Keys come from the environment, by name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gradus::config::ModelConfig;
+use gradus_model::name::ModelName;
+use gradus_model::openai::{OpenAi, OpenAiConfig, Secret};
+use gradus_model::pool::Pool;
+use gradus_model::replay::Replay;
+use gradus_model::{FaultKind, Info, Model};
+
+use crate::error::{CommandError, Kind};
+
+/// The environment as far as models need it; read once, at the edge.
+#[derive(Debug, Clone)]
+pub(crate) struct Env {
+    /// Folder that relative files of the config start at.
+    pub(crate) base: PathBuf,
+    /// Where fetched models lie.
+    pub(crate) cache: PathBuf,
+    /// Threads of the embedded engine.
+    pub(crate) n_threads: usize,
+}
+
+impl Env {
+    /// Reads `GRADUS_CACHE`, `XDG_CACHE_HOME` and `HOME`.
+    pub(crate) fn read(base: PathBuf) -> Self {
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = folder("GRADUS_CACHE")
+            .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("gradus")))
+            .or_else(|| folder("HOME").map(|home| home.join(".cache/gradus")))
+            .unwrap_or_else(|| PathBuf::from(".gradus-cache"));
+        let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { base, cache, n_threads }
+    }
+}
+
+/// A model, opened.
+pub(crate) struct Opened {
+    /// Asks it.
+    pub(crate) model: Arc<dyn Model>,
+    /// What its server says of it.
+    pub(crate) info: Info,
+    /// What a user should know, a sentence each.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Opens the model of a role and asks its server about it.
+pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<Opened, CommandError> {
+    let name: ModelName = config.model.parse().map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+    let mut notes = Vec::new();
+    let model: Arc<dyn Model> = match &name {
+        ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
+        ModelName::Replay { file, model } => {
+            let replay = Replay::open(&env.base.join(file), model)
+                .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+            if replay.duplicates() > 0 {
+                notes.push(format!(
+                    "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
+                    replay.duplicates()
+                ));
+            }
+            Arc::new(replay)
+        }
+        ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
+        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
+        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(env, repo, file).await?, config, env)?,
+    };
+    let mut info = model.info().await.map_err(|fault| {
+        let (kind, hint) = match fault.kind {
+            FaultKind::Auth => {
+                (Kind::Usage, "set `api_key_env` to the name of the variable that holds the key, and the variable")
+            }
+            FaultKind::ModelNotFound => (Kind::Usage, "name a model that the server lists at /v1/models"),
+            FaultKind::Quota => (Kind::Quota, "top up, or use another key"),
+            _ => (Kind::Failure, "is the server up, and the URL right? `gradus doctor` looks closer"),
+        };
+        CommandError::new(kind, format!("`{role}` ({}): {}", config.model, fault.message)).hint(hint)
+    })?;
+    info.context = config.context.or(info.context);
+    if let ModelName::OpenAi { model: Some(model), .. } = &name
+        && !info.served.is_empty()
+        && !info.served.contains(model)
+        && info.server != "gradus-mock"
+    {
+        return Err(CommandError::usage(format!("`{role}`: the server at {} does not list `{model}`", config.model))
+            .hint(format!("it lists {}", info.served.join(", "))));
+    }
+    Ok(Opened { model, info, notes })
+}
+
+async fn endpoint(
+    role: &str,
+    config: &ModelConfig,
+    url: &str,
+    model: Option<&str>,
+) -> Result<Arc<dyn Model>, CommandError> {
+    let key = match &config.api_key_env {
+        None => None,
+        Some(name) => match std::env::var(name) {
+            Ok(value) if !value.trim().is_empty() => Some(Secret::new(value.trim())),
+            _ => {
+                return Err(CommandError::usage(format!("`{role}`: the environment variable `{name}` is not set"))
+                    .hint(format!("export {name}=...")));
+            }
+        },
+    };
+    let mut endpoints = Vec::new();
+    for url in std::iter::once(url).chain(config.replicas.iter().map(String::as_str)) {
+        let mut endpoint = OpenAiConfig::new(url, model.unwrap_or_default());
+        endpoint.revision = config.revision.clone().unwrap_or_default();
+        endpoint.key.clone_from(&key);
+        endpoint.stream = config.stream;
+        endpoint.idle_timeout = Some(Duration::from_secs(config.idle_timeout_s));
+        endpoint.limits.requests_per_minute = config.requests_per_minute;
+        endpoint.limits.tokens_per_minute = config.tokens_per_minute;
+        if let Some(ceiling) = config.concurrency {
+            endpoint.limits.ceiling = ceiling.max(1) as usize;
+            endpoint.limits.start = endpoint.limits.start.min(endpoint.limits.ceiling);
+        }
+        endpoints.push(OpenAi::connect(endpoint).await.map_err(|fault| {
+            CommandError::new(
+                if fault.kind == FaultKind::Auth { Kind::Usage } else { Kind::Failure },
+                format!("`{role}`: {}", fault.message),
+            )
+            .hint("is the server up, and the URL right?")
+        })?);
+    }
+    if endpoints.len() == 1 {
+        return Ok(Arc::new(endpoints.remove(0)));
+    }
+    Ok(Arc::new(Pool::new(endpoints).map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?))
+}
+
+#[cfg(feature = "embedded")]
+fn embedded(
+    role: &str,
+    path: &std::path::Path,
+    config: &ModelConfig,
+    env: &Env,
+) -> Result<Arc<dyn Model>, CommandError> {
+    let mut settings = gradus_gguf::EngineConfig { n_threads: env.n_threads, ..gradus_gguf::EngineConfig::default() };
+    if let Some(concurrency) = config.concurrency {
+        settings.n_sequences = concurrency.max(1) as usize;
+    }
+    if let Some(context) = config.context {
+        settings.n_context = context as usize;
+    }
+    let engine = gradus_gguf::Engine::load(path, &settings)
+        .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+    Ok(Arc::new(engine))
+}
+
+#[cfg(not(feature = "embedded"))]
+fn embedded(role: &str, _: &std::path::Path, config: &ModelConfig, _: &Env) -> Result<Arc<dyn Model>, CommandError> {
+    Err(CommandError::usage(format!("`{role}`: `{}` needs the embedded engine, which this binary lacks", config.model))
+        .hint("build with the default features"))
+}
+
+/// Fetching model files; nothing is fetched that the config does not name.
+mod fetch {
+    use std::path::PathBuf;
+
+    use super::Env;
+    use crate::error::CommandError;
+
+    #[cfg(feature = "embedded")]
+    pub(super) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
+        gradus_gguf::fetch::fetch_smollm2(&env.cache).map_err(CommandError::failure)
+    }
+
+    #[cfg(not(feature = "embedded"))]
+    pub(super) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
+        Ok(env.cache.join("smollm2.gguf"))
+    }
+
+    #[expect(clippy::unused_async, reason = "the fetch over the network waits")]
+    pub(super) async fn hub(_: &Env, repo: &str, file: &str) -> Result<PathBuf, CommandError> {
+        Err(CommandError::failure(format!("hf:{repo}/{file}: fetching is not wired yet")))
+    }
+}

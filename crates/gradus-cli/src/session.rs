@@ -1,0 +1,350 @@
+//! A run directory and everything a run needs: config, lock, ledger, models, sandbox, the way to stop.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gradus::config::{Config, ModelConfig};
+use gradus::driver::{Driver, Ended, Stop};
+use gradus::ingest::Ingest;
+use gradus::ledger::Ledger;
+use gradus::prompt::Prompts;
+use gradus::question::Kind as QuestionKind;
+use gradus::run::{Plan, Ran, Resolved, Run, RunError, Until};
+use gradus::tables::DroppedRow;
+use gradus_sandbox::{Policy, Sandbox};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::error::{CommandError, Kind};
+use crate::models::{self, Env, Opened};
+use crate::progress::Progress;
+use crate::world::{LiveWorld, Role};
+
+/// What every command that runs stages is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Config file
+    #[arg(short, long, default_value = "gradus.yaml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// What `quickstart` shares with them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CommonArgs {
+    /// Directory of the run: ledger, tables, exports, report
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Override a setting, for example `--set probe.attempts=4`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Use only the first N questions of the bank
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Print the summary as one JSON object on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say nothing but the end
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Go on although a model's server now serves other weights under the same name
+    #[arg(long)]
+    pub(crate) accept_model_change: bool,
+    /// Run model-written code although this system cannot isolate it
+    #[arg(long)]
+    pub(crate) unsafe_no_sandbox: bool,
+}
+
+/// A config with the folder its relative paths start at.
+pub(crate) struct Configured {
+    /// The settings.
+    pub(crate) config: Config,
+    /// Folder of the config file.
+    pub(crate) base: PathBuf,
+}
+
+/// Reads a config file and applies the overrides of the command line.
+pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, CommandError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CommandError::usage(format!("config {}: {error}", path.display()))
+            .hint("`gradus init` writes one; `--config FILE` names another")
+    })?;
+    let base = path.parent().map(Path::to_owned).unwrap_or_default();
+    let config = configure_text(&text, args).map_err(|mut error| {
+        error.message = format!("config {}: {}", path.display(), error.message);
+        error
+    })?;
+    Ok(Configured { config, base })
+}
+
+/// The same for a config that is no file.
+pub(crate) fn configure_text(text: &str, args: &CommonArgs) -> Result<Config, CommandError> {
+    let mut config = Config::read(text, &args.set)?;
+    if args.limit.is_some() {
+        config.limit = args.limit;
+    }
+    Ok(config)
+}
+
+/// An open run directory.
+pub(crate) struct Session {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+    /// Settings and where their relative paths start.
+    pub(crate) configured: Configured,
+    /// The bank.
+    pub(crate) ingest: Ingest,
+    /// Resolved stages.
+    pub(crate) plan: Plan,
+    /// What the models' servers say of them, by role.
+    pub(crate) infos: Vec<(String, gradus_model::Info)>,
+    /// Layers of the sandbox, if there is one.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+    /// The ledger.
+    pub(crate) ledger: Arc<Ledger>,
+    runtime: Runtime,
+    world: Arc<LiveWorld>,
+    _lock: File,
+}
+
+impl Session {
+    /// Opens everything a run up to `until` needs. Nothing is asked of a model but what its server says of it.
+    pub(crate) fn open(
+        configured: Configured,
+        folder: &Path,
+        args: &CommonArgs,
+        until: Until,
+    ) -> Result<Self, CommandError> {
+        let config = &configured.config;
+        let ingest = Ingest::open_with(config, &configured.base, Some(crate::bank::QUICKSTART))?;
+        if !args.quiet {
+            for warning in ingest.summary().warnings() {
+                eprintln!("warning: {warning}");
+            }
+        }
+        let student = config.student.clone().ok_or_else(|| {
+            CommandError::usage("no `student` is set")
+                .hint("set `student: openai:URL#MODEL`, `replay:FILE#MODEL`, `gguf:PATH` or `smollm2`")
+        })?;
+        let teachers = if until >= Until::Distil { config.teacher.clone() } else { Vec::new() };
+        if until >= Until::Distil && teachers.is_empty() {
+            return Err(CommandError::usage("no `teacher` is set")
+                .hint("set `teacher:` to a stronger model; the student itself works too (self-distillation)"));
+        }
+        std::fs::create_dir_all(folder)
+            .map_err(|error| CommandError::failure(format!("run directory {}: {error}", folder.display())))?;
+        let lock = lock(folder)?;
+        let ledger_path = folder.join("ledger.sqlite");
+        let ledger = Arc::new(Ledger::open(&ledger_path)?);
+        let sandbox = sandbox(&ingest, args)?;
+        let prompts = Arc::new(
+            Prompts::load(&config.prompts, &configured.base)
+                .map_err(|error| CommandError::usage(error).hint("`{question}` marks the place of the question"))?,
+        );
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
+        let env = Env::read(configured.base.clone());
+        let mut roles = HashMap::new();
+        let mut infos = Vec::new();
+        let mut resolved = Vec::new();
+        let mut opened: HashMap<String, (gradus_model::Identity, Role)> = HashMap::new();
+        let named = std::iter::once(("student".to_owned(), &student))
+            .chain(teachers.iter().enumerate().map(|(at, teacher)| (format!("teacher[{at}]"), teacher)));
+        for (role, model) in named {
+            // A model that plays two roles is loaded once.
+            let (identity, asked) = match opened.get(&model.model) {
+                Some((identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
+                None => open_role(&role, model, &env, &runtime, &ledger_path, args, &mut infos)?,
+            };
+            opened.insert(model.model.clone(), (identity.clone(), asked.clone()));
+            roles.insert(identity.clone(), asked);
+            resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
+        }
+        let student = resolved.remove(0);
+        let plan = Plan::new(config, student, resolved, prompts);
+        let world = Arc::new(LiveWorld { roles, sandbox: sandbox.clone() });
+        write(&folder.join("gradus.yaml"), config.to_yaml().as_bytes())?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            configured,
+            ingest,
+            plan,
+            infos,
+            sandbox,
+            ledger,
+            runtime,
+            world,
+            _lock: lock,
+        })
+    }
+
+    /// Folder of the tables.
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.folder.join("tables")
+    }
+
+    /// Runs the stages. Ctrl-C once waits for what is in flight, twice leaves at once.
+    pub(crate) fn run(&self, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
+        let (stop, stopping) = watch::channel(Stop::No);
+        let listener = self.runtime.spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                let now = if *stop.borrow() == Stop::No { Stop::Drain } else { Stop::Now };
+                eprintln!(
+                    "\n{}",
+                    match now {
+                        Stop::Drain => "stopping: waiting for what is in flight; Ctrl-C again leaves at once",
+                        _ => "leaving",
+                    }
+                );
+                if stop.send(now).is_err() {
+                    break;
+                }
+            }
+        });
+        let config = &self.configured.config;
+        let driver = Driver {
+            world: self.world.clone(),
+            ledger: self.ledger.clone(),
+            config: config.driver.clone(),
+            stop: stopping,
+        };
+        let run = Run {
+            tables: self.tables(),
+            config,
+            plan: &self.plan,
+            driver,
+            runtime: &self.runtime,
+            observer: &|phase, event| progress.event(phase, event),
+        };
+        let ran = run.run(self.ingest.questions(), dropped_rows(&self.ingest), until);
+        listener.abort();
+        progress.finish();
+        let ran = ran.map_err(run_error)?;
+        match &ran.ended {
+            None => Ok(ran),
+            Some((phase, Ended::Stopped)) => Err(CommandError::new(
+                Kind::Interrupted,
+                format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
+            )
+            .hint("the same command goes on where this one stopped")),
+            Some((phase, Ended::Fault(fault))) => {
+                let kind = match fault.kind {
+                    gradus_model::FaultKind::Quota => Kind::Quota,
+                    gradus_model::FaultKind::Auth | gradus_model::FaultKind::ModelNotFound => Kind::Usage,
+                    _ => Kind::Failure,
+                };
+                Err(CommandError::new(kind, format!("{}: {}", phase.name(), fault.message))
+                    .hint("mend that, and the same command goes on where this one stopped: what was answered is in the ledger"))
+            }
+        }
+    }
+}
+
+fn open_role(
+    role: &str,
+    model: &ModelConfig,
+    env: &Env,
+    runtime: &Runtime,
+    ledger: &Path,
+    args: &CommonArgs,
+    infos: &mut Vec<(String, gradus_model::Info)>,
+) -> Result<(gradus_model::Identity, Role), CommandError> {
+    let Opened { model: asked, info, notes } = runtime.block_on(models::open(role, model, env))?;
+    if !args.quiet {
+        notes.iter().for_each(|note| eprintln!("note: {role}: {note}"));
+    }
+    let identity = asked.identity().clone();
+    Ledger::check_model(ledger, &identity, &info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
+    let context = info.context;
+    infos.push((role.to_owned(), info));
+    Ok((identity, Role { model: asked, context, price: model.price.clone() }))
+}
+
+/// A world that only tells the time.
+fn clock() -> LiveWorld {
+    LiveWorld { roles: HashMap::new(), sandbox: None }
+}
+
+/// Takes the run directory for this process.
+fn lock(folder: &Path) -> Result<File, CommandError> {
+    let path = folder.join("lock");
+    let failed = |error: std::io::Error| CommandError::failure(format!("lock {}: {error}", path.display()));
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let holder = std::fs::read_to_string(&path).unwrap_or_default();
+            return Err(CommandError::failure(format!(
+                "run directory {} is in use by {}",
+                folder.display(),
+                holder.trim()
+            ))
+            .hint("wait for it, or use another `--run-dir`"));
+        }
+        Err(std::fs::TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "process {}", std::process::id())).map_err(failed)?;
+    Ok(file)
+}
+
+/// A sandbox, if a question needs one.
+fn sandbox(ingest: &Ingest, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, CommandError> {
+    let mut needed = false;
+    for question in ingest.questions() {
+        if question?.kind == QuestionKind::Code {
+            needed = true;
+            break;
+        }
+    }
+    if !needed {
+        return Ok(None);
+    }
+    let policy = Policy { unsafe_no_sandbox: args.unsafe_no_sandbox, ..Policy::default() };
+    let sandbox = Sandbox::new(policy).map_err(|error| {
+        CommandError::failure(format!("the bank has code questions, and programs cannot be isolated here: {error}"))
+    })?;
+    Ok(Some(Arc::new(sandbox)))
+}
+
+fn dropped_rows(ingest: &Ingest) -> Vec<DroppedRow> {
+    let row = |dropped: &gradus::ingest::Dropped| {
+        let mut detail = dropped.reason.detail.clone();
+        if let Some(id) = dropped.source_ids.first() {
+            detail = format!("{id}: {detail}");
+        }
+        DroppedRow {
+            item: format!("{}:{}", dropped.file, dropped.line),
+            item_kind: "row".into(),
+            stage: "ingest".into(),
+            reason: dropped.reason.code.into(),
+            detail,
+        }
+    };
+    ingest.dropped().iter().map(row).collect()
+}
+
+fn run_error(error: RunError) -> CommandError {
+    match error {
+        RunError::Ledger(error) => error.into(),
+        RunError::TooFew(error) => CommandError::usage(format!("sample: {error}"))
+            .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),
+        RunError::Table(error) => CommandError::failure(error)
+            .hint("free some space or mend the folder; tables are rebuilt from the ledger by the same command"),
+        other => CommandError::failure(other),
+    }
+}
+
+/// Writes a file as a whole or not at all.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .map_err(|error| CommandError::failure(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,103 @@
+//! The world as it is: models behind their endpoints, and the sandbox.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use gradus::config::Price;
+use gradus::driver::{Asked, Performed, World};
+use gradus::work::{Task, Work};
+use gradus_model::{Fault, FaultKind, Generate, Identity, Model, Usage};
+use gradus_sandbox::Sandbox;
+
+/// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
+const TEMPLATE_TOKENS: usize = 64;
+
+/// A model with what the run needs to know of it.
+#[derive(Clone)]
+pub(crate) struct Role {
+    /// Asks it.
+    pub(crate) model: Arc<dyn Model>,
+    /// Longest context in tokens.
+    pub(crate) context: Option<u32>,
+    /// Its price.
+    pub(crate) price: Option<Price>,
+}
+
+/// Models and sandbox of a run.
+pub(crate) struct LiveWorld {
+    /// By the name in keys.
+    pub(crate) roles: HashMap<Identity, Role>,
+    /// There if the bank has code questions.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+}
+
+#[async_trait]
+impl World for LiveWorld {
+    async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
+        match &asked.work.task {
+            Task::Generate(generation) => {
+                let role = &self.roles[&generation.model];
+                let mut sampling = generation.sampling.clone();
+                if let Some(context) = role.context {
+                    let n_prompt: usize = generation
+                        .messages
+                        .iter()
+                        // No tokenizer at hand: a token has seldom fewer than two bytes.
+                        .map(|message| role.model.n_tokens(&message.content).unwrap_or(message.content.len() / 2))
+                        .sum();
+                    let left = (context as usize).saturating_sub(n_prompt + TEMPLATE_TOKENS).max(1);
+                    sampling.max_tokens = sampling.max_tokens.min(left as u32);
+                }
+                let request = Generate {
+                    messages: generation.messages.clone(),
+                    sampling,
+                    seed: asked.keys.attempt.seed(),
+                    extra: generation.extra.clone(),
+                    request_id: asked.keys.attempt.short(),
+                    source_ids: asked.source_ids.clone(),
+                    attempt: asked.work.slot.attempt,
+                };
+                role.model.generate(&request).await.map(Performed::Raw)
+            }
+            Task::Execute(execution) => {
+                let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");
+                let execution = execution.clone();
+                let run = move || sandbox.run(&execution.program, &execution.tests, &execution.limits);
+                let outcome = tokio::task::spawn_blocking(run).await.map_err(|error| broken(error.to_string()))?;
+                // Trouble of the sandbox says nothing about the program: it is tried again, not written down.
+                match outcome.sandbox_error() {
+                    Some(error) => Err(broken(error.to_owned())),
+                    None => Ok(Performed::Executed(outcome)),
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the command is where the clock is read")]
+    fn now_ms(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_millis() as i64)
+    }
+
+    fn cost(&self, work: &Work, usage: &Usage) -> Option<f64> {
+        let Task::Generate(generation) = &work.task else { return None };
+        let price = self.roles.get(&generation.model)?.price.as_ref()?;
+        let cached = usage.cached.unwrap_or(0).min(usage.prompt?);
+        let fresh = usage.prompt? - cached;
+        let sum = fresh as f64 * price.input
+            + cached as f64 * price.cached_input.unwrap_or(price.input)
+            + usage.completion? as f64 * price.output;
+        Some(sum / 1e6)
+    }
+}
+
+fn broken(message: String) -> Fault {
+    Fault {
+        kind: FaultKind::Transient,
+        message: format!("sandbox: {message}"),
+        status: None,
+        retry_after: None,
+        body: None,
+    }
+}
