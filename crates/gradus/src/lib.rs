@@ -7,8 +7,12 @@
 
 pub mod attempt;
 pub mod config;
+pub mod derive;
+pub mod driver;
 pub mod ingest;
+pub mod ledger;
 pub mod level;
 pub mod question;
+pub mod tables;
 pub mod verdict;
 pub mod work;

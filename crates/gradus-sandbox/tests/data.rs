@@ -1,0 +1,89 @@
+//! Solutions known to be right pass their tests. A sample by default; all of them with `GRADUS_ALL=1`.
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Tests, join_completion};
+use serde_json::Value;
+
+static SANDBOX: LazyLock<Sandbox> =
+    LazyLock::new(|| Sandbox::new(Policy::default()).expect("programs can be isolated here"));
+
+/// Runs the rows' solutions and returns how many passed all tests, out of how many; prints the rest.
+fn passed(file: &str, every: usize, program: impl Fn(&Value) -> String + Sync) -> Option<(usize, usize)> {
+    let all = std::env::var_os("GRADUS_ALL").is_some();
+    let rows: Vec<_> = common::rows(file)?.into_iter().step_by(if all { 1 } else { every }).collect();
+    let (next, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = run(&program(row), &row["tests"]);
+                    if outcome.all_passed() {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        let test = outcome.tests.iter().find(|test| test.status != gradus_sandbox::Status::Passed);
+                        failed.lock().unwrap().push(format!(
+                            "{} {}/{}: {:?}",
+                            row["id"],
+                            outcome.passed(),
+                            outcome.total,
+                            test
+                        ));
+                    }
+                }
+            });
+        }
+    });
+    let passed = passed.into_inner();
+    println!("{file}: {passed} of {} pass", rows.len());
+    for line in failed.into_inner().unwrap() {
+        println!("  {line}");
+    }
+    Some((passed, rows.len()))
+}
+
+fn run(source: &str, tests: &Value) -> Outcome {
+    let tests: Tests = serde_json::from_value(tests.clone()).expect("the data has tests of this form");
+    SANDBOX.run(&Program { language: "python".into(), source: source.into() }, &tests, &Limits::default())
+}
+
+fn solution(row: &Value) -> String {
+    row["meta"]["canonical_solution"].as_str().expect("the row has a solution").to_owned()
+}
+
+#[test]
+fn solutions_of_humaneval_pass() {
+    let joined = |row: &Value| join_completion(row["question"].as_str().unwrap(), &solution(row));
+    if let Some((passed, n)) = passed("questions/humaneval.jsonl.zst", 4, joined) {
+        assert_eq!(passed, n);
+    }
+}
+
+#[test]
+fn solutions_of_mbpp_pass() {
+    if let Some((passed, n)) = passed("questions/mbpp.jsonl.zst", 20, solution) {
+        assert!(passed + 1 >= n, "{passed} of {n}");
+    }
+}
+
+#[test]
+fn solutions_of_leetcode_pass() {
+    if let Some((passed, n)) = passed("questions/leetcode_test.jsonl.zst", 5, solution) {
+        assert!(passed * 200 >= n * 195, "{passed} of {n}");
+    }
+}
+
+#[test]
+fn solutions_with_lists_and_trees_pass() {
+    if std::env::var_os("GRADUS_ALL").is_none() {
+        println!("skipped: set GRADUS_ALL=1");
+        return;
+    }
+    if let Some((passed, n)) = passed("questions/leetcode_train.jsonl.zst", 1, solution) {
+        assert!(passed * 1000 >= n * 975, "{passed} of {n}");
+    }
+}

@@ -1,0 +1,610 @@
+//! The tables of a run directory: one struct per row, Parquet on disk.
+//!
+//! A column added at the end is no new version; a column that changes its meaning is. Every table is derived
+//! from ledger, config and bank, and can be deleted. Same ledger, config and seed: byte-identical files.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+/// Version of the tables, kept in each file's metadata under `gradus.tables`.
+pub const VERSION: &str = "1";
+
+/// Rows gathered before they are encoded.
+const BATCH_ROWS: usize = 1024;
+/// Bytes of text after which a batch is encoded although it has fewer rows.
+const BATCH_BYTES: usize = 4 << 20;
+/// Encoded bytes after which a row group is closed: bounds the memory of a writer.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// Why a table could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Creating, renaming or opening the file failed.
+    #[error("table {path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Not a Parquet file, or a damaged one.
+    #[error("table {path}: {source}")]
+    Parquet {
+        /// Which file.
+        path: PathBuf,
+        /// What the Parquet reader or writer said.
+        source: parquet::errors::ParquetError,
+    },
+    /// A Parquet file with other columns than expected.
+    #[error("table {path}: {message}")]
+    Shape {
+        /// Which file.
+        path: PathBuf,
+        /// What was expected, what was found.
+        message: String,
+    },
+}
+
+/// A row of one of the tables.
+pub trait Row: Sized {
+    /// Name of the table: the file's stem.
+    const TABLE: &'static str;
+    /// One field per column, in order.
+    fn fields() -> Vec<Field>;
+    /// The columns of these rows.
+    fn columns(rows: &[Self]) -> Vec<ArrayRef>;
+    /// One row out of the columns; the columns stand in the order of [`Self::fields`].
+    fn read(columns: &[ArrayRef], row: usize) -> Self;
+    /// About how many bytes of text it holds.
+    fn weight(&self) -> usize;
+}
+
+/// A value that can stand in a column.
+pub trait Cell: Sized {
+    /// Name, type and nullability of a column of it.
+    fn field(name: &str) -> Field;
+    /// A column of these values.
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef
+    where
+        Self: 'a;
+    /// The value at a row; the column's type was checked when the file was opened.
+    fn read(column: &ArrayRef, row: usize) -> Self;
+    /// About how many bytes it holds.
+    fn weight(&self) -> usize {
+        8
+    }
+}
+
+impl Cell for String {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Utf8, false)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = StringBuilder::new();
+        values.for_each(|value| builder.append_value(value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_string::<i32>().value(row).to_owned()
+    }
+    fn weight(&self) -> usize {
+        self.len()
+    }
+}
+
+impl Cell for Option<String> {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Utf8, true)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = StringBuilder::new();
+        values.for_each(|value| builder.append_option(value.as_deref()));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.is_valid(row).then(|| column.as_string::<i32>().value(row).to_owned())
+    }
+    fn weight(&self) -> usize {
+        self.as_ref().map_or(1, String::len)
+    }
+}
+
+impl Cell for Vec<String> {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), false)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = ListBuilder::new(StringBuilder::new());
+        for value in values {
+            value.iter().for_each(|item| builder.values().append_value(item));
+            builder.append(true);
+        }
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_list::<i32>().value(row).as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+    }
+    fn weight(&self) -> usize {
+        self.iter().map(String::len).sum()
+    }
+}
+
+impl Cell for i64 {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Int64, false)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = Int64Builder::new();
+        values.for_each(|value| builder.append_value(*value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_primitive::<Int64Type>().value(row)
+    }
+}
+
+impl Cell for Option<i64> {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Int64, true)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = Int64Builder::new();
+        values.for_each(|value| builder.append_option(*value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.is_valid(row).then(|| column.as_primitive::<Int64Type>().value(row))
+    }
+}
+
+impl Cell for f64 {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Float64, false)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = Float64Builder::new();
+        values.for_each(|value| builder.append_value(*value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_primitive::<Float64Type>().value(row)
+    }
+}
+
+impl Cell for Option<f64> {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Float64, true)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = Float64Builder::new();
+        values.for_each(|value| builder.append_option(*value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row))
+    }
+}
+
+impl Cell for bool {
+    fn field(name: &str) -> Field {
+        Field::new(name, DataType::Boolean, false)
+    }
+    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+        let mut builder = BooleanBuilder::new();
+        values.for_each(|value| builder.append_value(*value));
+        Arc::new(builder.finish())
+    }
+    fn read(column: &ArrayRef, row: usize) -> Self {
+        column.as_boolean().value(row)
+    }
+}
+
+/// Declares a row type and how it stands on disk.
+macro_rules! table {
+    ($(#[$about:meta])* $name:ident in $table:literal { $($(#[$doc:meta])* $column:ident: $cell:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $($(#[$doc])* pub $column: $cell,)*
+        }
+
+        impl Row for $name {
+            const TABLE: &'static str = $table;
+
+            fn fields() -> Vec<Field> {
+                vec![$(<$cell as Cell>::field(stringify!($column)),)*]
+            }
+
+            fn columns(rows: &[Self]) -> Vec<ArrayRef> {
+                vec![$(<$cell as Cell>::column(rows.iter().map(|row| &row.$column)),)*]
+            }
+
+            fn read(columns: &[ArrayRef], row: usize) -> Self {
+                let mut columns = columns.iter();
+                Self { $($column: <$cell as Cell>::read(columns.next().expect("one column per field"), row),)* }
+            }
+
+            fn weight(&self) -> usize {
+                0 $(+ self.$column.weight())*
+            }
+        }
+    };
+}
+
+table! {
+    /// A question that entered.
+    QuestionRow in "questions" {
+        /// Content id, 16 hex digits.
+        question_id: String,
+        /// Every id under which a source knows it.
+        source_ids: Vec<String>,
+        /// `math`, `choice`, `text` or `code`.
+        kind: String,
+        /// What is asked.
+        question: String,
+        /// Accepted answers.
+        references: Vec<String>,
+        /// Allowed distance as JSON, e.g. `{"relative":0.05}`.
+        tolerance: Option<String>,
+        /// Unit tests as JSON.
+        tests: Option<String>,
+        /// Code that stands before a completion.
+        starter: String,
+        /// Texts of the options A, B, C ...
+        options: Vec<String>,
+        /// The bank's own level.
+        bank_level: Option<String>,
+        /// Subject.
+        subject: Option<String>,
+        /// Name of the source.
+        source: String,
+        /// Licence of the row.
+        license: Option<String>,
+    }
+}
+
+table! {
+    /// An attempt of the student.
+    AttemptRow in "attempts" {
+        /// First 16 hex digits of the attempt's key in the ledger.
+        attempt_id: String,
+        /// The question asked.
+        question_id: String,
+        /// Model name.
+        model: String,
+        /// Number of the attempt, from 0.
+        attempt: i64,
+        /// The thinking part.
+        reasoning: Option<String>,
+        /// The part after the thinking.
+        answer: Option<String>,
+        /// `stop`, `length`, `content_filter` or the server's own word.
+        finish: String,
+        /// Tokens read, as the server counts them.
+        prompt_tokens: Option<i64>,
+        /// Tokens written, as the server counts them.
+        completion_tokens: Option<i64>,
+        /// US dollars, by the server or by the configured price.
+        cost_usd: Option<f64>,
+    }
+}
+
+table! {
+    /// The verdict on an attempt of the student or a teacher.
+    VerdictRow in "verdicts" {
+        /// The attempt judged (also the id of a CoT).
+        attempt_id: String,
+        /// Its question.
+        question_id: String,
+        /// `student` or `teacher`.
+        role: String,
+        /// Model name.
+        model: String,
+        /// `correct`, `incorrect`, `no_answer` or `undecided`.
+        verdict: String,
+        /// Which rule decided.
+        method: String,
+        /// Version of that rule's code.
+        version: String,
+        /// The final answer that was looked at.
+        extracted: Option<String>,
+        /// One sentence for a person.
+        explanation: String,
+        /// Tests passed, for code.
+        tests_passed: Option<i64>,
+        /// Tests there are, for code.
+        tests_total: Option<i64>,
+    }
+}
+
+table! {
+    /// The level of a question for the student.
+    LevelRow in "levels" {
+        /// The question.
+        question_id: String,
+        /// Model name of the student.
+        student: String,
+        /// `first_correct` or `pass_rate`.
+        grader: String,
+        /// `easy`, `1` to `5` (5 = hardest), or `ungraded`.
+        level: String,
+        /// Why it is ungraded.
+        reason: Option<String>,
+        /// Score behind the level, 0..1; lower is harder.
+        score: Option<f64>,
+        /// Correct among countable attempts, 0..1.
+        pass_rate: Option<f64>,
+        /// Lower end of the 95 % interval of the pass rate (Wilson).
+        pass_rate_low: Option<f64>,
+        /// Upper end of it.
+        pass_rate_high: Option<f64>,
+        /// Attempts asked.
+        n_attempts: i64,
+        /// Attempts that count.
+        n_countable: i64,
+        /// Correct ones.
+        n_correct: i64,
+        /// Truncated ones.
+        n_truncated: i64,
+        /// Undecided ones.
+        n_undecided: i64,
+    }
+}
+
+table! {
+    /// A question that was drawn.
+    SampleRow in "sample" {
+        /// The question.
+        question_id: String,
+        /// Its level.
+        level: String,
+        /// Level it stands in for, where another level had too few.
+        drawn_for: String,
+        /// Position of its keyed draw within its level, from 0.
+        rank: i64,
+    }
+}
+
+table! {
+    /// A chain of thought: an attempt of a teacher, right or wrong.
+    CotRow in "cots" {
+        /// First 16 hex digits of the attempt's key in the ledger.
+        cot_id: String,
+        /// The question asked.
+        question_id: String,
+        /// Model name of the teacher.
+        teacher: String,
+        /// Number of the attempt, from 0.
+        attempt: i64,
+        /// `correct`, `incorrect`, `no_answer` or `undecided`.
+        verdict: String,
+        /// The thinking part.
+        reasoning: Option<String>,
+        /// The part after the thinking.
+        answer: Option<String>,
+        /// `stop`, `length`, `content_filter` or the server's own word.
+        finish: String,
+        /// Tokens read, as the server counts them.
+        prompt_tokens: Option<i64>,
+        /// Tokens written, as the server counts them.
+        completion_tokens: Option<i64>,
+        /// US dollars, by the server or by the configured price.
+        cost_usd: Option<f64>,
+    }
+}
+
+table! {
+    /// What selection made of a chain of thought.
+    SelectionRow in "selection" {
+        /// The chain of thought.
+        cot_id: String,
+        /// Its question.
+        question_id: String,
+        /// Whether it is kept.
+        selected: bool,
+        /// Position among the candidates of its question, from 0; none for those that were no candidate.
+        rank: Option<i64>,
+        /// Chance with which the rule draws it first.
+        probability: Option<f64>,
+        /// Why it is kept, or why not.
+        reason: String,
+    }
+}
+
+table! {
+    /// An item that left.
+    DroppedRow in "dropped" {
+        /// Id of a question or a CoT, or `file:line` of a row that never became a question.
+        item: String,
+        /// `row`, `question` or `cot`.
+        item_kind: String,
+        /// Stage at which it left.
+        stage: String,
+        /// A fixed word.
+        reason: String,
+        /// A sentence.
+        detail: String,
+    }
+}
+
+/// Path of a table in its folder.
+pub fn path<R: Row>(folder: &Path) -> PathBuf {
+    folder.join(format!("{}.parquet", R::TABLE))
+}
+
+/// Writes a table row by row; nothing is seen under its name before [`Self::finish`].
+pub struct TableWriter<R: Row> {
+    path: PathBuf,
+    partial: PathBuf,
+    schema: Arc<Schema>,
+    writer: ArrowWriter<File>,
+    rows: Vec<R>,
+    weight: usize,
+    n_rows: u64,
+}
+
+impl<R: Row> TableWriter<R> {
+    /// Begins the table of this row type in a folder.
+    pub fn create(folder: &Path) -> Result<Self, TableError> {
+        let path = path::<R>(folder);
+        let partial = path.with_extension("parquet.partial");
+        let io = |source| TableError::Io { path: partial.clone(), source };
+        let file = File::create(&partial).map_err(io)?;
+        let schema = Arc::new(Schema::new(R::fields()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a zstd level")))
+            .set_created_by("gradus".to_owned())
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_key_value_metadata(Some(vec![KeyValue::new("gradus.tables".to_owned(), VERSION.to_owned())]))
+            .build();
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
+            .map_err(|source| TableError::Parquet { path: path.clone(), source })?;
+        Ok(Self { path, partial, schema, writer, rows: Vec::new(), weight: 0, n_rows: 0 })
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: R) -> Result<(), TableError> {
+        self.weight += row.weight();
+        self.rows.push(row);
+        self.n_rows += 1;
+        if self.rows.len() >= BATCH_ROWS || self.weight >= BATCH_BYTES { self.encode() } else { Ok(()) }
+    }
+
+    /// Number of rows so far.
+    pub fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Completes the file, makes it durable and gives it its name. A table without rows has its columns all the same.
+    pub fn finish(mut self) -> Result<u64, TableError> {
+        self.encode()?;
+        let file =
+            self.writer.into_inner().map_err(|source| TableError::Parquet { path: self.path.clone(), source })?;
+        let io = |source| TableError::Io { path: self.path.clone(), source };
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&self.partial, &self.path).map_err(io)?;
+        Ok(self.n_rows)
+    }
+
+    fn encode(&mut self) -> Result<(), TableError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let parquet = |source| TableError::Parquet { path: self.path.clone(), source };
+        let batch = RecordBatch::try_new(self.schema.clone(), R::columns(&self.rows))
+            .expect("columns are built from the fields");
+        self.rows.clear();
+        self.weight = 0;
+        self.writer.write(&batch).map_err(parquet)?;
+        if self.writer.in_progress_size() >= GROUP_BYTES {
+            self.writer.flush().map_err(parquet)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a table row by row.
+pub struct TableReader<R: Row> {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    columns: Vec<ArrayRef>,
+    row: usize,
+    n_rows: usize,
+    marker: std::marker::PhantomData<R>,
+}
+
+impl<R: Row> TableReader<R> {
+    /// Opens the table of this row type in a folder.
+    pub fn open(folder: &Path) -> Result<Self, TableError> {
+        let path = path::<R>(folder);
+        let file = File::open(&path).map_err(|source| TableError::Io { path: path.clone(), source })?;
+        let parquet = |source| TableError::Parquet { path: path.clone(), source };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+        let found: Vec<_> = builder.schema().fields().iter().map(|field| (field.name(), field.data_type())).collect();
+        let fields = R::fields();
+        let wanted: Vec<_> = fields.iter().map(|field| (field.name(), field.data_type())).collect();
+        if found != wanted {
+            let message = format!("columns are {found:?}, expected {wanted:?}; delete it, it is rebuilt");
+            return Err(TableError::Shape { path, message });
+        }
+        let reader = builder.with_batch_size(256).build().map_err(parquet)?;
+        Ok(Self { path, reader, columns: Vec::new(), row: 0, n_rows: 0, marker: std::marker::PhantomData })
+    }
+}
+
+impl<R: Row> Iterator for TableReader<R> {
+    type Item = Result<R, TableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.row == self.n_rows {
+            match self.reader.next()? {
+                Ok(batch) => {
+                    self.columns = batch.columns().to_vec();
+                    self.n_rows = batch.num_rows();
+                    self.row = 0;
+                }
+                Err(error) => {
+                    return Some(Err(TableError::Parquet { path: self.path.clone(), source: error.into() }));
+                }
+            }
+        }
+        self.row += 1;
+        Some(Ok(R::read(&self.columns, self.row - 1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(n: i64) -> CotRow {
+        CotRow {
+            cot_id: format!("{n:016x}"),
+            question_id: "q".into(),
+            teacher: "t".into(),
+            attempt: n,
+            verdict: "correct".into(),
+            reasoning: (n % 2 == 0).then(|| "so\u{2028}".repeat(n as usize % 7)),
+            answer: Some("a".into()),
+            finish: "stop".into(),
+            prompt_tokens: None,
+            completion_tokens: Some(n),
+            cost_usd: Some(0.5),
+        }
+    }
+
+    #[test]
+    fn rows_come_back_and_files_are_identical() {
+        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        for folder in &folders {
+            let mut writer = TableWriter::create(folder.path()).unwrap();
+            (0..3000).for_each(|n| writer.push(row(n)).unwrap());
+            assert_eq!(writer.finish().unwrap(), 3000);
+        }
+        let rows: Vec<CotRow> = TableReader::open(folders[0].path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows, (0..3000).map(row).collect::<Vec<_>>());
+        let bytes = |folder: &tempfile::TempDir| std::fs::read(path::<CotRow>(folder.path())).unwrap();
+        assert_eq!(bytes(&folders[0]), bytes(&folders[1]));
+    }
+
+    #[test]
+    fn a_table_without_rows_has_its_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        TableWriter::<SampleRow>::create(folder.path()).unwrap().finish().unwrap();
+        assert_eq!(TableReader::<SampleRow>::open(folder.path()).unwrap().count(), 0);
+        std::fs::copy(path::<SampleRow>(folder.path()), path::<LevelRow>(folder.path())).unwrap();
+        assert!(matches!(TableReader::<LevelRow>::open(folder.path()), Err(TableError::Shape { .. })));
+    }
+}
