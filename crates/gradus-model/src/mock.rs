@@ -21,6 +21,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use futures::StreamExt;
 use serde::Serialize;
 use serde_json::json;
@@ -176,6 +177,10 @@ impl Mock {
         let thread = std::thread::Builder::new().name("gradus-mock".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is non-blocking");
+                let listener = listener.tap_io(|stream| {
+                    // Without it, small pieces of a stream wait for each other.
+                    let _ = stream.set_nodelay(true);
+                });
                 let app = router(server);
                 tokio::select! {
                     _ = axum::serve(listener, app) => {}

@@ -35,7 +35,7 @@ impl fmt::Debug for Secret {
 }
 
 /// One endpoint and how to ask it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OpenAiConfig {
     /// Base URL: `http://host:8000`, `https://host/v1`, or one that ends in `/chat/completions`.
     pub url: String,
@@ -79,13 +79,24 @@ impl OpenAiConfig {
     }
 }
 
+impl fmt::Debug for OpenAiConfig {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // A URL may hold a password.
+        f.debug_struct("OpenAiConfig")
+            .field("url", &shown(&self.url))
+            .field("model", &self.model)
+            .field("key", &self.key)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A configuration that cannot work, whatever the server says.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct BadConfig(String);
 
-/// An OpenAI-compatible endpoint. [`Model::generate`] gives only what [`Raw::read`] accepts.
-#[derive(Debug)]
+/// An OpenAI-compatible endpoint.
 pub struct OpenAi {
     identity: Identity,
     client: Client,
@@ -95,10 +106,19 @@ pub struct OpenAi {
     limiter: Limiter,
 }
 
+impl fmt::Debug for OpenAi {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("OpenAi").field("config", &self.config).field("limiter", &self.limiter).finish_non_exhaustive()
+    }
+}
+
 /// Largest answer taken in.
 const MAX_BODY: usize = 256 << 20;
 /// Longest wait for the end of the connection after `[DONE]`.
 const AFTER_DONE: Duration = Duration::from_secs(1);
+/// A connection that is lost within this time, without a byte of an answer, was closed while it was idle:
+/// llama.cpp closes kept connections after a stream without saying so. That was no try.
+const DROPPED: Duration = Duration::from_secs(1);
 /// Longest time for a question about the server.
 const INFO_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -182,6 +202,13 @@ impl OpenAi {
         shown(self.base.as_str())
     }
 
+    /// A route below the base URL, whose query goes with it.
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.base.join(path).expect("a relative path joins any base");
+        url.set_query(self.base.query());
+        url
+    }
+
     fn idle_timeout(&self) -> Duration {
         let default = Duration::from_secs(if self.config.stream { 300 } else { 1800 });
         self.config.idle_timeout.unwrap_or(default)
@@ -189,18 +216,13 @@ impl OpenAi {
 
     /// Sends the request and takes in the answer; also says how many tokens it used.
     async fn ask(&self, request: &Generate) -> Result<(Raw, Option<u64>), Failure> {
-        let body = self.request_body(request);
-        let url = self.base.join("chat/completions").expect("a relative path joins any base");
-        let mut sent = self.client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-        if let Ok(id) = HeaderValue::try_from(&request.request_id) {
-            sent = sent.header(HeaderName::from_static("x-request-id"), id);
-        }
         let idle = self.idle_timeout();
-        let response = match tokio::time::timeout(idle, sent.send()).await {
-            Err(_) => return Err(self.silent(idle)),
-            Ok(Err(error)) => return Err(self.broken(&error, "no answer")),
-            Ok(Ok(response)) => response,
+        let body = Bytes::from(self.request_body(request));
+        let response = match self.send(request, body.clone(), idle).await {
+            Err(Unsent::Dropped(_)) => self.send(request, body, idle).await,
+            response => response,
         };
+        let response = response.map_err(|(Unsent::Dropped(failure) | Unsent::Failed(failure))| failure)?;
         if let Some(wait) = budget_wait(response.headers()) {
             self.limiter.pause(wait);
         }
@@ -209,11 +231,10 @@ impl OpenAi {
         }
         let type_of = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let is_events = type_of.starts_with("text/event-stream");
-        let is_json = type_of.starts_with("application/json");
         let (body, cut) = self.take_in(response, idle).await;
         let looks_like_events =
             ["data:", "event:", ":"].iter().any(|mark| body.trim_ascii_start().starts_with(mark.as_bytes()));
-        let wire = if is_events || !is_json && looks_like_events { Wire::ChatSse } else { Wire::ChatJson };
+        let wire = if is_events || looks_like_events { Wire::ChatSse } else { Wire::ChatJson };
         let raw = Raw { wire, body };
         match (raw.read(), cut) {
             // Whole although the connection broke, or the server never closed it.
@@ -221,8 +242,28 @@ impl OpenAi {
                 let usage = completion.usage;
                 Ok((raw, usage.prompt.zip(usage.completion).map(|(prompt, completion)| prompt + completion)))
             }
-            (Err(_), Some(cut)) => Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut }),
-            (Err(fault), None) => Err(Failure::of(self.scrubbed(Fault { status: Some(200), ..fault }))),
+            (Err(fault), Some(cut)) if fault.kind == FaultKind::Transient => {
+                Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut })
+            }
+            (Err(fault), _) => Err(Failure::of(self.scrubbed(Fault { status: Some(200), ..fault }))),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn send(&self, request: &Generate, body: Bytes, idle: Duration) -> Result<Response, Unsent> {
+        let mut sent =
+            self.client.post(self.at("chat/completions")).header(CONTENT_TYPE, "application/json").body(body);
+        if let Ok(id) = HeaderValue::try_from(&request.request_id) {
+            sent = sent.header(HeaderName::from_static("x-request-id"), id);
+        }
+        let start = tokio::time::Instant::now();
+        match tokio::time::timeout(idle, sent.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Err(_) => Err(Unsent::Failed(self.silent(idle))),
+            Ok(Err(error)) if !error.is_connect() && !error.is_timeout() && start.elapsed() < DROPPED => {
+                Err(Unsent::Dropped(self.broken(&error, "no answer")))
+            }
+            Ok(Err(error)) => Err(Unsent::Failed(self.broken(&error, "no answer"))),
         }
     }
 
@@ -385,6 +426,13 @@ impl OpenAi {
     }
 }
 
+/// Why there is no head of an answer.
+enum Unsent {
+    /// The connection had been closed; the request may be sent once more.
+    Dropped(Failure),
+    Failed(Failure),
+}
+
 /// A fault, and what it means for the endpoint's limits.
 struct Failure {
     fault: Fault,
@@ -411,12 +459,11 @@ impl Model for OpenAi {
     }
 
     async fn info(&self) -> Result<Info, Fault> {
-        let at = |path: &str| self.base.join(path).expect("a relative path joins any base");
         let root = if self.base.path().ends_with("/v1/") { "../" } else { "" };
         // The list decides whether the server is there; the others exist only in some servers.
-        let models = self.get(at("models")).await?.unwrap_or_default();
-        let props = self.get(at(&format!("{root}props"))).await.ok().flatten().unwrap_or_default();
-        let version = self.get(at(&format!("{root}version"))).await.ok().flatten().unwrap_or_default();
+        let models = self.get(self.at("models")).await?.unwrap_or_default();
+        let props = self.get(self.at(&format!("{root}props"))).await.ok().flatten().unwrap_or_default();
+        let version = self.get(self.at(&format!("{root}version"))).await.ok().flatten().unwrap_or_default();
         let info = read_info(&models, &props, &version, &self.config.model);
         if let Some(slots) = info.slots {
             self.limiter.lower_ceiling(slots as usize);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use gradus_model::limit::{Down, Limiter, Limits, Outcome, Permit};
+use proptest::prelude::*;
 use tokio::time::{Instant, advance, timeout};
 
 fn limiter(change: impl FnOnce(&mut Limits)) -> Limiter {
@@ -202,4 +204,40 @@ async fn refusals_and_successes_between_failures_keep_the_breaker_closed() {
         settle(permits(&limiter, 1).await, Outcome::Broken);
     }
     assert!(!limiter.is_down(), "0 means never");
+}
+
+proptest! {
+    #[test]
+    fn no_permit_is_ever_lost_or_made(steps in proptest::collection::vec((0_u8..7, 0_usize..64), 0..200)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        let _guard = runtime.enter();
+        let limiter = limiter(|limits| {
+            limits.start = 4;
+            limits.ceiling = 20;
+            limits.breaker_failures = 0;
+        });
+        let mut held: Vec<Permit> = Vec::new();
+        for (step, at) in steps {
+            if step < 3 || held.is_empty() {
+                // It is given at once or not at all; given up, it leaves nothing behind.
+                if let Some(permit) = limiter.acquire(1).now_or_never() {
+                    held.push(permit.expect("there is no breaker"));
+                }
+            } else {
+                let permit = held.swap_remove(at % held.len());
+                match step {
+                    3 => permit.settle(Outcome::Answered, None),
+                    4 => permit.settle(Outcome::TimedOut, Some(5)),
+                    5 => drop(permit),
+                    _ => limiter.lower_ceiling(at % 20 + 4),
+                }
+            }
+            prop_assert_eq!(limiter.in_flight(), held.len());
+            prop_assert!((1..=20).contains(&limiter.limit()));
+        }
+        drop(held);
+        let all: Vec<_> = (0..limiter.limit()).map(|_| limiter.acquire(1).now_or_never()).collect();
+        prop_assert!(all.iter().all(Option::is_some), "as many as the limit says");
+        prop_assert!(limiter.acquire(1).now_or_never().is_none(), "and no more");
+    }
 }

@@ -147,9 +147,10 @@ impl Confinement {
                 }
             }
             if let Some(uid) = self.uid {
-                check(libc::setgroups(0, std::ptr::null()))?;
-                check(libc::setresgid(uid, uid, uid))?;
-                check(libc::setresuid(uid, uid, uid))?;
+                // Not the library's functions, which want all threads to agree.
+                check(libc::syscall(libc::SYS_setgroups, 0, 0) as i32)?;
+                check(libc::syscall(libc::SYS_setresgid, uid, uid, uid) as i32)?;
+                check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
             }
             // After the change of user, which clears it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;

@@ -49,7 +49,8 @@
 //! # Python
 //!
 //! Programs run as `python3 -S -s` in a clean environment with a fixed hash seed: the standard library and nothing
-//! else. Function tests find the usual names (`List`, `deque`, `math`, `ListNode`, ...) defined.
+//! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
+//! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
 
 mod compare;
 mod extract;

@@ -126,7 +126,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "."),
     ("TMPDIR", "."),
-    ("LANG", "C.UTF-8"),
     ("TZ", "UTC"),
     ("PYTHONHASHSEED", "0"),
     ("PYTHONDONTWRITEBYTECODE", "1"),

@@ -17,7 +17,7 @@ TREE = 0x400  # compile() returns a syntax tree
 STANDARD = getattr(sys, 'stdlib_module_names', sys.builtin_module_names)
 
 
-# --- names that programs and tests of this kind take for granted ---------------------------------------------------
+# --- names that a program with a `class Solution` takes for granted ------------------------------------------------
 
 HOMES = {}
 for module, names in (
@@ -371,7 +371,8 @@ def serve(requests, replies):
     try:
         with open('main.py', 'rb') as file:
             code = compile(file.read(), 'main.py', 'exec')
-        fill(namespace, code)
+        if 'Solution' in code.co_names:
+            fill(namespace, code)
         exec(code, namespace)
     except BaseException as error:
         failure(error)
@@ -423,7 +424,8 @@ def perform(entry, text, program):
     tree = compile(text, '<tests>', 'exec', TREE)
     module, lines, broken = type(tree), text.split('\n'), None
     namespace = {**SHARED, **HELPERS, **program}
-    fill(namespace, compile(text, '<tests>', 'exec'))
+    if 'Solution' in program:
+        fill(namespace, compile(text, '<tests>', 'exec'))
     for node, test in steps(tree, entry):
         outcome = None
         try:
@@ -717,7 +719,8 @@ def judge(entry, text, report, alone):
             namespace[name] = entry_here
         elif name in plain and name not in namespace and (name == entry or name not in HOMES):
             namespace[name] = Handle('g%s;' % name)
-    fill(namespace, whole)
+    if 'Solution' in plain:
+        fill(namespace, whole)
     broken = None
     for node, test in plan:
         candidate.live = False

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
@@ -86,4 +87,42 @@ fn solutions_with_lists_and_trees_pass() {
     if let Some((passed, n)) = passed("questions/leetcode_train.jsonl.zst", 1, solution) {
         assert!(passed * 1000 >= n * 975, "{passed} of {n}");
     }
+}
+
+#[test]
+fn recorded_verdicts_are_found_again() {
+    let file = "recordings/humaneval_codegen16b_100x.jsonl.zst";
+    let (Some(questions), Some(rows)) = (common::rows("questions/humaneval.jsonl.zst"), common::rows(file)) else {
+        return;
+    };
+    let questions: HashMap<_, _> = questions.iter().map(|row| (row["id"].as_str().unwrap(), row)).collect();
+    let every = if std::env::var_os("GRADUS_ALL").is_some() { 1 } else { 20 };
+    let rows: Vec<_> = rows.into_iter().filter(|row| row["correct"].is_boolean()).step_by(every).collect();
+    let (next, agreed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let limits = Limits { cpu_ms: 3_000, wall_ms: 15_000, ..Limits::default() };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let question = questions[row["question_id"].as_str().unwrap()];
+                    let source =
+                        join_completion(question["question"].as_str().unwrap(), row["response"].as_str().unwrap());
+                    let tests: Tests = serde_json::from_value(question["tests"].clone()).unwrap();
+                    let outcome = SANDBOX.run(&Program { language: "python".into(), source }, &tests, &limits);
+                    if outcome.sandbox_error().is_none() && outcome.all_passed() == row["correct"].as_bool().unwrap() {
+                        agreed.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        let test = outcome.tests.iter().find(|test| test.status != gradus_sandbox::Status::Passed);
+                        println!(
+                            "  {} sample {}: recorded {}, found {test:?}",
+                            row["question_id"], row["sample"], row["correct"]
+                        );
+                    }
+                }
+            });
+        }
+    });
+    let agreed = agreed.into_inner();
+    println!("{file}: {agreed} of {} verdicts agree", rows.len());
+    assert!(agreed * 1000 >= rows.len() * 995, "{agreed} of {}", rows.len());
 }

@@ -135,7 +135,7 @@ fn bombs_are_stopped_and_nothing_survives() {
         "import os\nfor i in range(3000): os.mkdir('d%d' % i, 0)",
     ] {
         let start = Instant::now();
-        let outcome = stdin(&sandbox, bomb, &Limits { wall_ms: 2_000, ..LIMITS });
+        let outcome = stdin(&sandbox, bomb, &Limits { wall_ms: 1_500, ..LIMITS });
         assert_eq!(outcome.sandbox_error(), None, "{bomb}: {outcome:?}");
         assert!(start.elapsed() < Duration::from_secs(16), "{bomb}: {:?}", start.elapsed());
         assert_eq!(children(), BTreeSet::new(), "{bomb}");
@@ -146,7 +146,7 @@ fn bombs_are_stopped_and_nothing_survives() {
 #[test]
 fn loops_end_when_their_time_is_up() {
     let _alone = ALONE.lock();
-    let (slots, programs) = (4, 24);
+    let (slots, programs) = (4, 12);
     let sandbox = sandbox(slots);
     let limits = Limits { wall_ms: 700, ..LIMITS };
     let start = Instant::now();

@@ -6,7 +6,7 @@ use crate::{Answer, Extracted, Form, Kind, Outcome, Proof, Reference, Verdict, c
 
 /// Compares an answer with its reference.
 pub fn verify(reference: &Reference, answer: &Answer<'_>) -> Verdict {
-    let golds: Vec<String> = reference.values.iter().map(|v| unwrap_reference(v)).collect();
+    let golds: Vec<String> = reference.values.iter().map(|v| unwrap_reference(v, reference.kind)).collect();
     let Some(extracted) = find(reference, &golds, answer) else {
         return Verdict {
             outcome: Outcome::NoAnswer,
@@ -132,9 +132,14 @@ fn unbox(text: &str) -> (&str, usize) {
 }
 
 /// The answer inside a reference that is a whole solution.
-fn unwrap_reference(gold: &str) -> String {
+fn unwrap_reference(gold: &str, kind: Kind) -> String {
+    if kind == Kind::Choice && choice::letter(gold).is_none() && choice::letters(gold).is_none() {
+        if let Some(found) = extract::find(gold, Expect::Letter) {
+            return found.text;
+        }
+    }
     let boxed = gold.contains("\\boxed") || gold.contains("\\fbox");
-    let prose = gold.len() > 200 || ["answer is ", "####", "答案"].iter().any(|p| gold.contains(p));
+    let prose = ["answer is ", "####", "答案"].iter().any(|p| gold.contains(p));
     if boxed || prose {
         if let Some(found) = extract::find(gold, Expect::Math) {
             if boxed || !matches!(found.rule, "last_number" | "last_formula" | "whole") {

@@ -255,41 +255,22 @@ fn nested_box(body: &str, inner: &Range<usize>) -> Option<Range<usize>> {
     (found.end + 1 == inner.start + text.trim_end().len()).then_some(found)
 }
 
-/// Whether the text between two boxes only joins them.
+/// Whether the text between two boxes only joins them: signs, a joining word, at most one other.
 fn joins(gap: &str) -> bool {
-    if gap.len() > 40 || gap.contains("\n\n") {
+    if gap.len() > 80 || gap.contains("\n\n") || gap.contains('.') {
         return false;
     }
-    let mut words = 0;
-    let mut joining = false;
     let plain: String = gap
         .replace("\\text", " ")
         .replace("\\quad", " ")
         .replace("\\mbox", " ")
         .chars()
-        .map(|c| if c.is_alphanumeric() || c == '.' || c == ',' { c } else { ' ' })
+        .map(|c| if c.is_alphanumeric() || c == ',' { c } else { ' ' })
         .collect();
-    if plain.contains('.') && plain.trim() != "." {
-        return false;
-    }
-    if plain.contains('.') {
-        return false;
-    }
-    for word in plain.split([' ', ',']).filter(|w| !w.is_empty()) {
-        match word {
-            "and" | "or" | "和" | "或" | "与" | "及" | "et" | "und" => joining = true,
-            _ => words += 1,
-        }
-    }
-    joining |= plain.contains(',');
-    if joining {
-        words <= 1
-            || (words == 0)
-            || gap.len() < 30
-                && plain.split(' ').filter(|w| !w.is_empty()).all(|w| matches!(w, "and" | "or" | "thus" | "but"))
-    } else {
-        words == 0
-    }
+    let words: Vec<&str> = plain.split([' ', ',']).filter(|w| !w.is_empty()).collect();
+    let joining = words.iter().filter(|w| crate::math::is_join(w)).count();
+    let others = words.len() - joining;
+    if joining > 0 || plain.contains(',') { joining <= 1 && others <= 1 } else { others == 0 }
 }
 
 /// Phrases that announce the answer; all lower case.
@@ -411,8 +392,25 @@ fn announced(body: &str, expect: Expect) -> Option<Found> {
         return Some((start..start + clause.trim_end().len(), "answer_phrase"));
     }
     let whole = clause.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '。' | '*' | ',' | '，'));
-    if whole.len() <= 300 && crate::math::kind_of(whole).is_some_and(|k| k != "text") {
+    if whole.len() <= 300 && !wordy(whole) && crate::math::kind_of(whole).is_some_and(|k| k != "text") {
         return Some((start..start + whole.len(), "answer_phrase"));
+    }
+    // "The largest $n$ is 34": what stands behind the verb.
+    for verb in [" is ", " are ", " = ", " equals ", " be "] {
+        if let Some(at) = clause.rfind(verb) {
+            let value = clause[at + verb.len()..]
+                .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '。' | '*' | ','));
+            let from = start + at + verb.len();
+            if value.len() <= 120
+                && !wordy(value)
+                && !value.contains('$')
+                && !value.contains("\\(")
+                && value.contains(|c: char| c.is_ascii_digit())
+                && crate::math::kind_of(value).is_some_and(|k| k != "text")
+            {
+                return Some((from..from + value.len(), "answer_phrase"));
+            }
+        }
     }
     let spans = formulas(clause);
     if !spans.is_empty() {
@@ -663,7 +661,8 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
     if whole.len() <= 200 && !whole.is_empty() && !whole.contains('\n') {
         let start = body.find(whole).unwrap_or(0);
         let plain = whole.trim_end_matches(['.', '。', ' ']);
-        if crate::math::kind_of(plain).is_some_and(|k| k != "text") || expect == Expect::Words {
+        let formula = !wordy(plain) && crate::math::kind_of(plain).is_some_and(|k| k != "text");
+        if formula || expect == Expect::Words {
             return Some((start..start + plain.len(), "whole"));
         }
     }
@@ -697,6 +696,39 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
         }
     }
     number.map(|n| (cut + n.start..cut + n.end, "last_number"))
+}
+
+/// Whether ordinary words stand outside of commands and formulas: prose, not an answer as such.
+fn wordy(text: &str) -> bool {
+    let mut words = 0;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b'\\' {
+            at += 1;
+            while at < bytes.len() && bytes[at].is_ascii_alphabetic() {
+                at += 1;
+            }
+            // The argument of a text command is part of the answer.
+            if bytes.get(at) == Some(&b'{') && text[..at].ends_with("text") {
+                if let Some(inner) = group(text, at) {
+                    at = inner.end;
+                }
+            }
+            continue;
+        }
+        let letters = bytes[at..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        if letters == 0 {
+            at += 1;
+            continue;
+        }
+        let word = &text[at..at + letters];
+        at += letters;
+        if letters >= 2 && !crate::math::is_math_word(word) {
+            words += 1;
+        }
+    }
+    words >= 1
 }
 
 fn percent_only(text: &str) -> bool {

@@ -21,7 +21,10 @@ pub(crate) fn same(a: &str, b: &str) -> Option<bool> {
         return Some(true);
     }
     let short = p.len() <= 2 && q.len() <= 2;
-    if short { Some(false) } else { None }
+    // Not one word in common.
+    let stem = |w: &str| w.chars().take(4).collect::<String>();
+    let apart = !p.iter().any(|w| q.iter().any(|v| stem(v) == stem(w)));
+    if short || apart { Some(false) } else { None }
 }
 
 /// Lower case, without markup, punctuation and repeated space.

@@ -26,7 +26,7 @@ use crate::work::{Answered, Keys, Next, Outcome, Reason, Slot, Task, Work};
 /// First pause after a failed try; doubled with each further one, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two tries that the server did not ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// So many pieces of work given up in a row, without one success between them, end the drive.
 const GIVEN_UP_IN_A_ROW: u32 = 32;
 
@@ -179,6 +179,17 @@ enum Landed {
 }
 
 impl<W: World> Driver<W> {
+    /// [`Self::drive`] for callers that do not wait themselves.
+    pub fn drive_on<Row, E>(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        questions: impl Iterator<Item = Result<Question, E>>,
+        next: impl Fn(&Question, &[Answered]) -> Next<Row>,
+        observer: Observer<'_>,
+    ) -> Result<Driven, DriveError<E>> {
+        runtime.block_on(self.drive(questions, next, observer))
+    }
+
     /// Calls the stage for every question until it needs nothing more.
     ///
     /// # Errors
@@ -205,7 +216,12 @@ impl<W: World> Driver<W> {
             while driven.ended.is_none() && flying.len() < limit {
                 if let Some((id, asked, payload)) = waiting.pop_front() {
                     let slot = asked.work.slot;
-                    if !open.contains_key(&id) {
+                    let Some(opened) = open.get_mut(&id) else { continue };
+                    // The same work may have landed for another slot since this was queued.
+                    if let Some(outcome) = known(&asked.keys.attempt, &reader, &driven.failures)? {
+                        observer(Event::Found);
+                        answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
+                        advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
                         continue;
                     }
                     let waiters = wanted.entry(asked.keys.attempt).or_default();
@@ -292,6 +308,14 @@ pub(crate) fn answer(answers: &mut Vec<Answered>, answered: Answered) {
     answers.insert(at, answered);
 }
 
+/// What is known of a piece of work: its result in the ledger, or that it was asked for in vain.
+fn known(key: &Key, reader: &Reader, failures: &Failures) -> Result<Option<Outcome>, LedgerError> {
+    Ok(match reader.get(key)? {
+        Some(stored) => Some(derive::read(&stored)),
+        None => failures.0.get(key).cloned().map(Outcome::Failed),
+    })
+}
+
 /// Calls the stage with all that is known of a question, until it is settled or has to wait.
 fn advance<Row>(
     id: u64,
@@ -322,11 +346,7 @@ fn advance<Row>(
             }
             let (payload, keys) = work.keys();
             let key = keys.attempt;
-            let known = match reader.get(&key)? {
-                Some(stored) => Some(derive::read(&stored)),
-                None => driven.failures.0.get(&key).cloned().map(Outcome::Failed),
-            };
-            if let Some(outcome) = known {
+            if let Some(outcome) = known(&key, reader, &driven.failures)? {
                 found = true;
                 observer(Event::Found);
                 answer(answers, Answered { slot: work.slot, key, outcome });

@@ -252,7 +252,8 @@ impl Ledger {
         let (ack, acked) = oneshot::channel();
         // A writer that is gone drops `ack`, which the caller sees as a closed channel.
         match &self.sender {
-            Sender::Thread(sender) => drop(sender.as_ref().map(|sender| sender.send((entry, ack)))),
+            Sender::Thread(Some(sender)) => drop(sender.send((entry, ack))),
+            Sender::Thread(None) => drop(ack),
             Sender::Task(sender, _) => drop(sender.send((entry, ack))),
         }
         acked

@@ -71,8 +71,6 @@ pub(crate) enum Fun {
     DoubleFactorial,
     /// Binomial coefficient.
     Binom,
-    /// Falling number of permutations.
-    Perm,
     Gcd,
     Lcm,
     Min,
@@ -82,14 +80,10 @@ pub(crate) enum Fun {
     PMod,
     Re,
     Im,
-    Conj,
     Arg,
     Det,
-    Transpose,
     /// Prime marks: argument, number of marks.
     Prime,
-    /// Anything else that decorates one argument (hat, bar, vec).
-    Accent,
 }
 
 /// Sum, product, integral, limit, derivative: an operator that binds a variable.

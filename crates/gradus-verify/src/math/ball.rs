@@ -253,7 +253,7 @@ pub(crate) fn closed(a: &Node, b: &Node, branch: Branch) -> Decision {
         }
         best = agreement(&x, &y).unwrap_or(0);
     }
-    if best >= 256 {
+    if best >= 160 {
         Decision::Equal(Proof::Probabilistic { bits: best.min(LAST as u32) })
     } else {
         Decision::Unknown("the enclosures stay too wide")

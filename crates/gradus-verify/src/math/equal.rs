@@ -53,6 +53,47 @@ pub(crate) fn scalars(a: &Node, b: &Node) -> Decision {
     if a == b {
         return Decision::Equal(Proof::Exact);
     }
+    let unknown = |n: &Node| matches!(n, Node::Apply(..) | Node::Call(Fun::Prime, _));
+    if a.any(&unknown) || b.any(&unknown) {
+        if let Some(decision) = identity(a, b) {
+            if decision.is_equal() {
+                return decision;
+            }
+        }
+        // Values of unknown functions: one unknown for each argument that differs.
+        let mut seen = Vec::new();
+        let (a, b) = (name_values(a, &mut seen), name_values(b, &mut seen));
+        return if seen.len() > 24 { Decision::Unknown("too many unknown functions") } else { known(&a, &b) };
+    }
+    known(a, b)
+}
+
+/// Replaces every value of an unknown function by a variable; equal values share one.
+fn name_values(node: &Node, seen: &mut Vec<Node>) -> Node {
+    let inner = node.map_children(&mut |c| name_values(c, seen));
+    let (head, args): (String, &[Node]) = match &inner {
+        Node::Apply(name, args) => (name.to_string(), args),
+        Node::Call(Fun::Prime, args) => ("'".into(), args),
+        _ => return inner,
+    };
+    let found = seen.iter().position(|other| {
+        let (other_head, other_args): (&str, &[Node]) = match other {
+            Node::Apply(name, args) => (name, args),
+            Node::Call(_, args) => ("'", args),
+            _ => return false,
+        };
+        head == other_head
+            && args.len() == other_args.len()
+            && args.iter().zip(other_args).all(|(x, y)| known(x, y).is_equal())
+    });
+    let index = found.unwrap_or_else(|| {
+        seen.push(inner.clone());
+        seen.len() - 1
+    });
+    Node::Var(format!("value {index}").into())
+}
+
+fn known(a: &Node, b: &Node) -> Decision {
     match (exact::value(a), exact::value(b)) {
         (Ok(x), Ok(y)) => {
             return if x == y {
@@ -385,7 +426,10 @@ pub(crate) fn rounded(gold: &Node, pred: &Node) -> Option<Decision> {
             },
         };
         let enough = digits >= 3 || (digits == 2 && long);
-        if enough && near(pred, &value, &half_unit(places))? {
+        // Calculators cut off rather than round: a whole unit for long decimals of exact values.
+        let radius = half_unit(places);
+        let radius = if digits >= 8 && decimal(pred).is_none() { radius * RBig::from(2) } else { radius };
+        if enough && near(pred, &value, &radius)? {
             // A decimal with fewer digits than the reference is no better approximation.
             let coarser = decimal(pred).is_some_and(|(_, p, _)| p < places)
                 || matches!(exact::value(pred), Ok(v) if exact::is_integer(&v) && decimal(pred).is_none());

@@ -198,7 +198,7 @@ impl Machine {
                     RBig::ONE
                 })
             }
-            (Fun::Re | Fun::Conj, [a]) => self.eval(a),
+            (Fun::Re, [a]) => self.eval(a),
             (Fun::Im, [a]) => self.eval(a).map(|_| RBig::ZERO),
             (Fun::Root, [index, a]) => {
                 let index = self.eval(index)?;

@@ -191,7 +191,7 @@ impl Machine {
                 self.kernel("pow", &parts)
             }
             Node::Call(fun, args) => {
-                if matches!(fun, Fun::Det | Fun::Transpose) {
+                if *fun == Fun::Det {
                     return None;
                 }
                 let mut parts = Vec::with_capacity(args.len());

@@ -84,7 +84,7 @@ pub(crate) fn lex(text: &str, commas: Commas) -> Result<Vec<Token>, TooLong> {
     if text.len() > MAX_BYTES {
         return Err(TooLong);
     }
-    let mut lexer = Lexer { text, at: 0, out: Vec::new(), brackets: Vec::new(), commas, nesting: 0 };
+    let mut lexer = Lexer { text, at: 0, out: Vec::new(), brackets: Vec::new(), commas, nesting: 0, environments: 0 };
     lexer.run()?;
     Ok(lexer.out)
 }
@@ -97,6 +97,8 @@ struct Lexer<'a> {
     brackets: Vec<bool>,
     commas: Commas,
     nesting: u8,
+    /// Open `\\begin` environments, where a double backslash ends a row.
+    environments: u32,
 }
 
 impl<'a> Lexer<'a> {
@@ -218,7 +220,7 @@ impl<'a> Lexer<'a> {
                 // A doubled backslash before a known name is an escaped command, else a new row.
                 let name = &self.rest()[2..];
                 let end = name.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(name.len());
-                let escaped = end > 1 && self.brackets.is_empty() && is_command(&name[..end])
+                let escaped = end > 1 && self.environments == 0 && is_command(&name[..end])
                     || matches!(name.as_bytes().first(), Some(b'(' | b'[' | b')' | b']')) && self.out.is_empty();
                 if escaped {
                     self.at += 1;
@@ -321,7 +323,7 @@ impl<'a> Lexer<'a> {
                 "sqrt" | "sum" | "prod" | "int" | "iint" | "lim" | "choose" | "overline" | "bar" | "hat" | "vec"
                 | "tilde" | "dot" | "ddot" | "widehat" | "overrightarrow" | "underline" | "cancel" | "widetilde"
                 | "not" | "substack" | "sup" | "inf" | "oint" | "over" => self.push(Tok::Cmd(name.into()), spaced),
-                "bigcup" => self.push(Tok::SetOp(SetOp::Union), spaced),
+                "bigcup" => self.push(Tok::Cmd("bigcup".into()), spaced),
                 "R" | "Reals" | "reals" => self.push(Tok::NamedSet('R'), spaced),
                 "Z" | "N" | "Q" | "C" => {
                     self.push(Tok::NamedSet(name.chars().next().unwrap_or('R')), spaced);
@@ -337,9 +339,11 @@ impl<'a> Lexer<'a> {
                             }
                         }
                         self.brackets.push(true);
+                        self.environments += 1;
                         self.push(Tok::Begin(body), spaced);
                     } else {
                         self.brackets.pop();
+                        self.environments = self.environments.saturating_sub(1);
                         self.push(Tok::End(body), spaced);
                     }
                 }
@@ -413,6 +417,12 @@ impl<'a> Lexer<'a> {
                         self.push(Tok::Join(join), spaced);
                     }
                 }
+                "boxed" | "fbox" => {
+                    // Neighbouring boxes are items of a list.
+                    if matches!(self.out.last().map(|t| &t.tok), Some(Tok::Close('}'))) {
+                        self.push(Tok::Comma, spaced);
+                    }
+                }
                 _ if is_layout(name) => {}
                 _ => self.push(Tok::Id(format!("\\{name}").into()), spaced),
             }
@@ -455,6 +465,15 @@ impl<'a> Lexer<'a> {
         Some(self.text.get(start..).unwrap_or(""))
     }
 
+    /// Whether a unit may stand at the cursor: behind a number, or behind another unit and a slash.
+    fn measures(&self) -> bool {
+        match self.out.as_slice() {
+            [.., Token { tok: Tok::Num(..) | Tok::Close(_), .. }] => true,
+            [.., Token { tok: Tok::Text(_), .. }, Token { tok: Tok::Slash | Tok::Minus, .. }] => true,
+            _ => false,
+        }
+    }
+
     fn text_command(&mut self, body: &str, spaced: bool) {
         let word = body.trim_matches(|c: char| c.is_whitespace() || c == '~');
         if word.is_empty() {
@@ -462,7 +481,10 @@ impl<'a> Lexer<'a> {
         }
         if let Some(join) = names::join(word) {
             self.push(Tok::Join(join), spaced);
-        } else if let Some(fun) = names::function(word).filter(|_| word.len() > 2 || word == "ln") {
+        } else if let Some(fun) = names::function(word)
+            .filter(|_| word.len() > 2 || word == "ln")
+            .filter(|_| !(matches!(word, "min" | "sec") && self.measures()))
+        {
             self.push(Tok::Fun(fun), spaced);
         } else if word == "mod" {
             self.push(Tok::Fun(Fun::Mod), spaced);
@@ -474,6 +496,7 @@ impl<'a> Lexer<'a> {
                 brackets: self.brackets.clone(),
                 commas: self.commas,
                 nesting: self.nesting + 1,
+                environments: self.environments,
             };
             if inner.run().is_ok() {
                 if let Some(first) = inner.out.first_mut() {

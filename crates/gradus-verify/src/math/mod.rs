@@ -4,6 +4,7 @@ mod ast;
 mod ball;
 mod equal;
 mod exact;
+mod family;
 mod field;
 mod interval;
 mod lex;
@@ -64,11 +65,34 @@ impl<'a> Read<'a> {
 pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> Comparison {
     let (g, p) = (Read::new(gold), Read::new(pred));
     let (gold_node, pred_node) = (g.node(), p.node());
-    let method = format!("{}={}", kind(&gold_node), kind(&pred_node));
+    let name = |read: &Read<'_>, node: &Node| match read.parsed {
+        Err(Fail::Syntax) => "unread",
+        _ => kind(node),
+    };
+    let method = format!("{}={}", name(&g, &gold_node), name(&p, &pred_node));
     if g.parsed.as_ref().err() == Some(&Fail::Limit) || p.parsed.as_ref().err() == Some(&Fail::Limit) {
         return Comparison { decision: Decision::Unknown("over the size limits"), method };
     }
     let mut decision = structure::compare(&gold_node, &pred_node, tolerance);
+    if matches!(decision, Decision::Unknown(_)) && gold_node == pred_node {
+        decision = Decision::Equal(crate::Proof::Exact);
+    }
+    if !decision.is_equal() {
+        if let Some(renamed) = family::rename(&gold_node, &pred_node) {
+            let again = structure::compare(&gold_node, &renamed, tolerance);
+            if again.is_equal() {
+                decision = again;
+            }
+        }
+    }
+    if !decision.is_equal() {
+        if let Some((a, b)) = imaginary(&gold_node, &pred_node) {
+            let again = structure::compare(&a, &b, tolerance);
+            if again.is_equal() {
+                decision = again;
+            }
+        }
+    }
     if !decision.is_equal() {
         for (a, b) in other_readings(&g, &p, &gold_node, &pred_node) {
             let again = structure::compare(&a, &b, tolerance);
@@ -79,6 +103,18 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
         }
     }
     Comparison { decision, method }
+}
+
+/// A capital `I` against an `i`: the imaginary unit in another hand.
+fn imaginary(gold: &Node, pred: &Node) -> Option<(Node, Node)> {
+    let capital = |n: &Node| n.any(&|m| matches!(m, Node::Var(v) if &**v == "I"));
+    let unit = |n: &Node| n.any(&|m| matches!(m, Node::Const(ast::Const::I)));
+    let replace = |n: &Node| n.substitute("I", &Node::Const(ast::Const::I));
+    match (capital(gold), capital(pred)) {
+        (true, false) if unit(pred) && !unit(gold) => Some((replace(gold), pred.clone())),
+        (false, true) if unit(gold) && !unit(pred) => Some((gold.clone(), replace(pred))),
+        _ => None,
+    }
 }
 
 /// Pairs of readings that the notation allows beside the usual ones.
@@ -148,4 +184,25 @@ fn kind(node: &Node) -> &'static str {
 /// Whether a text reads as mathematics, and as what.
 pub(crate) fn kind_of(text: &str) -> Option<&'static str> {
     parse::parse(text, Reading::default()).ok().map(|p| kind(&p.node))
+}
+
+/// Whether a word joins the items of a list.
+pub(crate) fn is_join(word: &str) -> bool {
+    names::join(word).is_some()
+}
+
+/// Whether a word belongs to formulas: a function, a constant, a unit, a joining word, or a short
+/// product of letters.
+pub(crate) fn is_math_word(word: &str) -> bool {
+    names::join(word).is_some()
+        || names::function(word).is_some()
+        || names::constant(word).is_some()
+        || units::lookup(word).is_some()
+        || names::GLUED.iter().any(|g| word.starts_with(g) && word.len() <= g.len() + 1)
+        || matches!(
+            word,
+            "percent" | "pct" | "degrees" | "degree" | "square" | "cubic" | "units" | "unit" | "mod" | "sqrt" | "per"
+        )
+        || (word.len() <= 3 && !names::is_short_word(word))
+        || (word.len() <= 5 && word.bytes().all(|b| b.is_ascii_uppercase()))
 }

@@ -139,7 +139,7 @@ pub(crate) fn relation(name: &str) -> Option<Rel> {
 /// A set operation by LaTeX name.
 pub(crate) fn set_op(name: &str) -> Option<SetOp> {
     Some(match name {
-        "cup" | "bigcup" | "cupdot" | "sqcup" | "uplus" | "vee" | "lor" => SetOp::Union,
+        "cup" | "cupdot" | "sqcup" | "uplus" | "vee" | "lor" => SetOp::Union,
         "cap" | "bigcap" | "wedge" | "land" => SetOp::Intersection,
         "setminus" | "smallsetminus" | "backslash" => SetOp::Minus,
         _ => return None,

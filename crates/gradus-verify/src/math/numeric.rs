@@ -470,7 +470,6 @@ impl<R: Real> Machine<R> {
             Fun::Abs => self.real(self.modulus(&z)),
             Fun::Re => self.real(z.re),
             Fun::Im => self.real(z.im),
-            Fun::Conj => Complex { re: z.re, im: z.im.neg() },
             Fun::Arg => self.real(self.argument(&z)?),
             Fun::Sinh | Fun::Cosh | Fun::Tanh | Fun::Coth | Fun::Sech | Fun::Csch => {
                 let (up, down) = (self.exp(&z), self.exp(&z.neg()));

@@ -313,8 +313,16 @@ impl Parser<'_> {
                 self.at += 2;
             }
         }
+        while let Some(Tok::Rel(Rel::Approx | Rel::Eq)) = self.peek() {
+            self.at += 1;
+        }
         let first = self.set_expr()?;
         let node = self.relations(first)?;
+        if matches!(node, Node::Rel(..)) && matches!(self.peek(), Some(Tok::Colon)) {
+            // `x > 4 : (4, \infty)` says the same twice.
+            self.at += 1;
+            self.set_expr()?;
+        }
         self.condition();
         Ok(node)
     }
@@ -403,6 +411,15 @@ impl Parser<'_> {
     pub(super) fn set_expr(&mut self) -> Parse<Node> {
         let mut left = self.quantity()?;
         let mut count = 0;
+        if matches!(left, Node::Quantity(..)) && matches!(self.peek(), Some(Tok::Times)) {
+            // `4 ft \times 12 ft`
+            let mut sides = vec![left];
+            while matches!(self.peek(), Some(Tok::Times)) && sides.len() < 8 {
+                self.at += 1;
+                sides.push(self.quantity()?);
+            }
+            return Ok(Node::List(sides, Join::And));
+        }
         while let Some(Tok::SetOp(op)) = self.peek() {
             let op = *op;
             self.at += 1;

@@ -212,7 +212,6 @@ fn relation(sides: &[Node], rels: &[Rel], depth: u32) -> Option<RealSet> {
         let part = match (left.variables().len(), right.variables().len()) {
             (1, 0) => bound(left, *rel, right)?,
             (0, 1) => bound(right, rel.flip(), left)?,
-            (0, 0) => continue,
             (1, 1) if left.variables() == right.variables() => {
                 let difference = left.clone().minus(right.clone());
                 bound(&difference, *rel, &Node::int(0))?

@@ -288,6 +288,20 @@ impl Judge {
     }
 
     fn relations(&mut self, gold: &Node, pred: &Node) -> Decision {
+        // `z = [0, 1]` can only mean membership.
+        let member = |node: &Node| match node {
+            Node::Rel(sides, rels)
+                if *rels == [Rel::Eq]
+                    && matches!(sides[0], Node::Var(_))
+                    && (matches!(sides[1], Node::SetOp(..))
+                        || matches!(&sides[1], Node::Tuple('[', items, _) if items.len() == 2)) =>
+            {
+                Some(Node::Rel(sides.clone(), vec![Rel::In]))
+            }
+            _ => None,
+        };
+        let (g, p) = (member(gold), member(pred));
+        let (gold, pred) = (g.as_ref().unwrap_or(gold), p.as_ref().unwrap_or(pred));
         // Lists of relations on either side go through the list comparison.
         if let (Some(a), Some(b)) = (items_of(gold), items_of(pred)) {
             return self.unordered(&a, &b, false);
@@ -414,10 +428,11 @@ impl Judge {
             _ => false,
         };
         let free = lhs.variables();
-        let defines = nameable || free.is_empty() || sides.len() > 2;
+        let free_both = free.is_empty() && value.variables().is_empty();
+        let defines = nameable || free_both || sides.len() > 2;
         if defines {
             let decision = if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
-            if decision.is_equal() || nameable || sides.len() > 2 || free.is_empty() {
+            if decision.is_equal() || nameable || sides.len() > 2 || free_both {
                 return decision;
             }
         }

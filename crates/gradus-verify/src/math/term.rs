@@ -33,7 +33,16 @@ impl Parser<'_> {
                 self.at += 1;
             }
             let term = self.term()?;
-            let term = if negative { term.neg() } else { term };
+            let term = match term {
+                // The sign belongs to the dividend.
+                Node::Call(Fun::Mod, mut args) if negative => {
+                    let first = args.remove(0).neg();
+                    args.insert(0, first);
+                    Node::Call(Fun::Mod, args)
+                }
+                term if negative => term.neg(),
+                term => term,
+            };
             if let Some(flip) = pm {
                 count_pm += 1;
                 if count_pm > 6 {
@@ -91,11 +100,10 @@ impl Parser<'_> {
             over.push(self.factor()?);
         }
         loop {
-            if self.integral_done() || self.differential() {
-                continue_if_done(self.integral_done());
-                if self.integral_done() {
-                    break;
-                }
+            if self.integral_done() {
+                break;
+            }
+            if self.differential() {
                 continue;
             }
             let Some(tok) = self.peek() else { break };
@@ -172,6 +180,11 @@ impl Parser<'_> {
                         }
                         _ => over.push(factor),
                     }
+                }
+                // `x 3^{x}`: a number behind anything but a number multiplies.
+                Tok::Num(..) if under.is_empty() && !over.last().is_some_and(ends_in_number) => {
+                    let factor = self.power()?;
+                    over.push(factor);
                 }
                 // `1 1/2`.
                 Tok::Num(..) if under.is_empty() && over.len() == 1 && self.spaced() => {
@@ -391,11 +404,45 @@ impl Parser<'_> {
                     self.at += 1;
                     node = Node::Degree(Box::new(node));
                 }
+                Some(Tok::Num(..)) if matches!(node, Node::Degree(_)) => match self.arc_parts(&node) {
+                    Some((angle, length)) => {
+                        node = angle;
+                        self.at += length;
+                    }
+                    None => break,
+                },
                 _ => break,
             }
         }
         self.depth -= 1;
         Ok(node)
+    }
+
+    /// `45^{\\prime} 30^{\\prime\\prime}` behind degrees: the whole angle and the tokens read.
+    fn arc_parts(&self, degrees: &Node) -> Option<(Node, usize)> {
+        let Node::Degree(whole) = degrees else { return None };
+        let mut sum = vec![(**whole).clone()];
+        let mut ahead = 0;
+        for scale in [60i64, 3600] {
+            let Some(Tok::Num(number, _)) = self.peek_at(ahead) else { break };
+            let mut marks = 0;
+            let mut next = ahead + 1;
+            loop {
+                match self.peek_at(next) {
+                    Some(Tok::Prime) => marks += 1,
+                    Some(Tok::Caret | Tok::Open('{')) => {}
+                    Some(Tok::Close('}')) if marks > 0 => {}
+                    _ => break,
+                }
+                next += 1;
+            }
+            if marks == 0 || marks != if scale == 60 { 1 } else { 2 } {
+                break;
+            }
+            sum.push(Node::rational(number.value.clone() / RBig::from(scale)));
+            ahead = next;
+        }
+        (ahead > 0).then(|| (Node::Degree(Box::new(Node::Add(sum))), ahead))
     }
 
     fn exponent(&mut self) -> Parse<Node> {
@@ -426,10 +473,6 @@ impl Parser<'_> {
                         let upper = self.exponent()?;
                         self.depth -= 1;
                         Node::Pow(Box::new(base), Box::new(upper))
-                    }
-                    Some(Tok::Underscore) => {
-                        let name = self.subscript();
-                        attach_subscript(base, &name)?
                     }
                     _ => base,
                 }
@@ -798,6 +841,7 @@ impl Parser<'_> {
             }
             "sum" => self.binder(BinderKind::Sum),
             "prod" => self.binder(BinderKind::Product),
+            "bigcup" => self.binder(BinderKind::Union),
             "int" => self.integral(),
             "lim" => self.limit(),
             "overline" | "bar" | "hat" | "vec" | "tilde" | "dot" | "ddot" | "widehat" | "widetilde"
@@ -1191,7 +1235,10 @@ impl Parser<'_> {
     }
 }
 
-fn continue_if_done(_done: bool) {}
+/// Whether a factor ends in a literal, so that a number behind it would read as its continuation.
+fn ends_in_number(node: &Node) -> bool {
+    matches!(node, Node::Num(_) | Node::Neg(_) | Node::Percent(_) | Node::Degree(_))
+}
 
 fn primed(node: Node, count: usize) -> Node {
     match node {

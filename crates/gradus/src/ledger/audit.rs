@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{LedgerError, Reader, body_hash};
+use crate::attempt::Key;
 
 /// Counts over a ledger.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -141,7 +142,8 @@ impl Reader {
         while let Some(row) = rows.next().map_err(sqlite)? {
             n_rows += 1;
             let blob = |column| row.get::<_, Vec<u8>>(column).map_err(sqlite);
-            let item = blob(0)?.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+            let key: [u8; 32] = blob(0)?.try_into().map_err(|_| self.damaged("a key has not 32 bytes".into()))?;
+            let item = Key(key).short();
             let mut wrong = |message: String| problems.push(Problem { item: item.clone(), message });
             match zstd::stream::decode_all(blob(5)?.as_slice()) {
                 Ok(body) if body_hash(&body)[..] == blob(4)?[..] => {}
@@ -157,8 +159,8 @@ impl Reader {
                     let hash = blake3::hash(&payload);
                     let kind: String = row.get(1).map_err(sqlite)?;
                     let attempt: i64 = if kind == "execution" { 0 } else { row.get(2).map_err(sqlite)? };
-                    let key = *crate::work::attempt_key(hash.as_bytes(), attempt as u32).as_bytes();
-                    if hash.as_bytes()[..] != blob(3)?[..] || key[..] != blob(0)?[..] {
+                    let follows = crate::work::attempt_key(hash.as_bytes(), attempt as u32);
+                    if hash.as_bytes()[..] != blob(3)?[..] || *follows.as_bytes() != key {
                         wrong("the key does not follow from what was asked".into());
                     }
                 }
