@@ -7,7 +7,7 @@
 //! How files become rows is in `rows`, how a row becomes a question in `record`, `answer` and `unit_tests`.
 
 use std::collections::hash_map::Entry::Vacant;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -89,7 +89,8 @@ pub struct Summary {
     pub exact_duplicates: u64,
     /// Rows joined to an earlier one that differs in white space or Unicode form alone.
     pub normalised_duplicates: u64,
-    /// Duplicates that share no reference with the question they were joined to, spelling for spelling.
+    /// Duplicates that share no reference with the question they were joined to, spelling for spelling. Those
+    /// that an override decides are left out.
     pub contradictions: Vec<Contradiction>,
     /// Source ids that stood for another question already and got a suffix.
     pub renamed: Vec<Renamed>,
@@ -257,7 +258,7 @@ impl Ingest {
     /// row's; so are the tests, unless it has none.
     ///
     /// The files are read again, a row at a time; an item is an error, and the last, if they changed since.
-    pub fn questions(&self) -> impl Iterator<Item = Result<Question, IngestError>> + use<'_> {
+    pub fn questions(&self) -> impl Iterator<Item = Result<Question, IngestError>> {
         Questions { ingest: self, next: 0, rows: None }
     }
 
@@ -507,6 +508,8 @@ impl<'a> Pass<'a> {
         banks: &[Bank],
     ) -> (Vec<Entry>, HashMap<usize, Joined>, Vec<Dropped>, Summary) {
         let excluded = self.apply_overrides();
+        let decided: HashSet<QuestionId> = self.summary.overrides.iter().map(|applied| applied.question).collect();
+        self.summary.contradictions.retain(|contradiction| !decided.contains(&contradiction.question));
         let drafts = std::mem::take(&mut self.drafts);
         let limit = config.limit.unwrap_or(u64::MAX);
         for (at, (entry, draft)) in self.entries.iter_mut().zip(drafts).enumerate() {

@@ -14,7 +14,8 @@ const MAX_BARE_SOLUTION: usize = 200;
 /// if it has several lines, or stands in a column named `solution`.
 ///
 /// For choice, an answer becomes a letter: a letter stays one, a text that equals one option becomes that
-/// option's letter, and a number is a position counted from 0.
+/// option's letter, and a number is a position counted from 0 (in a text, if it equals no option; elsewhere,
+/// if there are as many).
 pub(super) fn references(kind: Kind, column: &str, cell: &Cell, options: &[String]) -> Result<Vec<String>, Bad> {
     let items = match cell {
         Cell::List(items) => items.as_slice(),
@@ -119,8 +120,9 @@ fn letter(item: &Cell, text: &str, options: &[String]) -> Result<String, String>
         return Ok(char::from(letter).to_string());
     }
     let mut same = options.iter().enumerate().filter(|(_, option)| option.trim() == text).map(|(i, _)| i);
-    let named = same.next().filter(|_| same.next().is_none() && !matches!(item, Cell::Number(_)));
-    let position = named.or_else(|| text.parse().ok().filter(|position| *position < options.len()));
+    let named = same.next().filter(|_| same.next().is_none());
+    let counted = text.parse().ok().filter(|position| *position < options.len());
+    let position = if let Cell::Number(_) = item { counted.or(named) } else { named.or(counted) };
     let shown: String = text.chars().take(40).collect();
     position
         .map(|position| char::from(b'A' + position as u8).to_string())
@@ -234,6 +236,7 @@ mod tests {
         choice(r#"["A", "D"]"#, &["A", "D"]);
         check(Kind::Choice, "answer", r#""two words""#, &["one", "two words"], &["B"]);
         check(Kind::Choice, "answer", r#""E""#, &[], &["E"]);
+        check(Kind::Choice, "answer", "42", &["40", "42"], &["B"]);
         for (json, detail) in [(r#""E""#, "4 options"), (r#""AB""#, "neither"), ("9", "neither")] {
             let cell = Cell::json_text(json).unwrap();
             let bad = references(Kind::Choice, "answer", &cell, &options.map(str::to_owned)).unwrap_err();

@@ -5,6 +5,7 @@ use std::fmt;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Deepest nesting that is read: no field of a question lies deeper.
@@ -84,6 +85,18 @@ impl Cell {
                 Ok(text) => Self::Text(text),
                 Err(_) => Self::Null,
             },
+        }
+    }
+
+    /// The same as a JSON value, for readers of other crates.
+    pub(super) fn value(&self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Number(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+            Self::Text(text) => Value::String(text.clone()),
+            Self::List(items) => items.iter().map(Self::value).collect(),
+            Self::Map(pairs) => pairs.iter().map(|(key, value)| (key.clone(), value.value())).collect(),
         }
     }
 

@@ -123,11 +123,12 @@ impl Mapping {
         let mut tests = unit_tests::tests(columns, &self.tests);
         let mut options = Vec::new();
         let mut has_options = false;
-        // A bank's options matter to no other kind, and a code row may use the name for something else.
-        if matches!(named_kind, None | Some(Kind::Choice))
-            && matches!(tests, Ok(Found::Absent))
-            && let Some((name, cell)) = first(columns, &self.options)?
-        {
+        // A row of another kind may use the name of the column for something else.
+        let may_choose = match named_kind {
+            None => matches!(tests, Ok(Found::Absent)),
+            Some(kind) => kind == Kind::Choice,
+        };
+        if may_choose && let Some((name, cell)) = first(columns, &self.options)? {
             options = answer::options(&name, &cell)?;
             has_options = true;
         }

@@ -388,6 +388,7 @@ fn overrides_exclude_and_correct_and_are_audited() {
     assert_eq!(applied.len(), 5);
     assert_eq!(applied[1], ("a", "1|2".into(), None));
     assert!(applied.contains(&("f", "A".into(), Some(vec!["B".into()]))));
+    assert_eq!(summary.contradictions, [], "the override decides");
     let unused: Vec<_> = summary.unused_overrides.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(unused, ["d", "g", "z"]);
     assert!(summary.warnings()[2].contains("`z` changes nothing: no question has this id"), "{:?}", summary.warnings());

@@ -1,8 +1,7 @@
 //! Unit tests as banks write them: the project's own form, HumanEval's, MBPP's and APPS'.
 
-use gradus_sandbox::{StdinCase, Tests};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use gradus_sandbox::{StdinCase, Tests, from_apps, from_humaneval, from_mbpp};
+use serde_json::{Map, Value};
 
 use super::Bad;
 use super::cell::Cell;
@@ -20,8 +19,8 @@ pub(super) enum Found {
 }
 
 /// Columns that can hold tests, beside the named one.
-pub(super) const COLUMNS: [&str; 8] =
-    ["test", "entry_point", "test_list", "test_imports", "test_setup_code", "input_output", "starter_code", "language"];
+pub(super) const COLUMNS: [&str; 7] =
+    ["test", "entry_point", "test_list", "test_imports", "test_setup_code", "input_output", "language"];
 
 /// The tests of a row, from the first of `names` that is there, else from the columns of HumanEval (`test`,
 /// `entry_point`), MBPP (`test_list`, `test_setup_code` or `test_imports`) or APPS (`input_output`).
@@ -32,46 +31,36 @@ pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Ba
             Some(cell) => return own(name, &cell, columns),
         }
     }
-    if let (Some(test), Some(entry_point)) = (columns.at("test")?, columns.at("entry_point")?)
-        && let (Cell::Text(test_code), Cell::Text(entry_point)) = (test, entry_point)
-    {
-        return Ok(function(language(columns)?, entry_point, test_code));
-    }
-    match columns.at("test_list")? {
-        None | Some(Cell::Null) => {}
-        Some(cell) => {
-            let mut lines = Vec::new();
-            for name in ["test_imports", "test_setup_code"] {
-                lines.extend(
-                    columns
-                        .at(name)?
-                        .filter(|cell| !cell.is_nothing())
-                        .map(|cell| text_or_lines(name, &cell))
-                        .transpose()?,
-                );
+    let row = |names: &[&str]| {
+        let mut row = Map::new();
+        for name in names {
+            if let Some(cell) = columns.at(name)?.filter(|cell| !cell.is_nothing()) {
+                // Tables without lists hold them as text.
+                let cell = if name.starts_with("test_") { decoded(cell) } else { cell };
+                row.insert((*name).to_owned(), cell.value());
             }
-            let asserts = text_or_lines("test_list", &decoded(cell))?;
-            let entry_point = first_call(&asserts).unwrap_or_default();
-            if asserts.trim().is_empty() {
-                return Ok(Found::Empty);
-            }
-            lines.push(asserts);
-            return Ok(function(language(columns)?, entry_point, lines.join("\n")));
         }
-    }
-    match columns.at("input_output")? {
-        None | Some(Cell::Null) => Ok(Found::Absent),
-        Some(Cell::Text(text)) if text.trim().is_empty() => Ok(Found::Empty),
-        Some(Cell::Text(text)) => {
-            let class =
-                matches!(columns.at("starter_code")?, Some(Cell::Text(starter)) if starter.contains("class Solution"));
-            apps(&text, class).map_err(|detail| Bad::field("input_output", "bad_tests", detail))
+        Ok(Value::Object(row))
+    };
+    let there = |name: &str| Ok(columns.at(name)?.is_some_and(|cell| cell != Cell::Null));
+    let (column, tests) = if there("test")? && there("entry_point")? {
+        ("test", from_humaneval(&row(&["test", "entry_point"])?))
+    } else if there("test_list")? {
+        let row = row(&["test_list", "test_setup_code", "test_imports"])?;
+        if row.get("test_list").is_none() {
+            return Ok(Found::Empty);
         }
-        Some(other) => {
-            let detail = format!("expected a JSON text, found {}", other.type_name());
-            Err(Bad::field("input_output", "wrong_type", detail))
+        ("test_list", from_mbpp(&row))
+    } else if there("input_output")? {
+        let row = row(&["input_output"])?;
+        if row.get("input_output").is_none() {
+            return Ok(Found::Empty);
         }
-    }
+        ("input_output", from_apps(&row))
+    } else {
+        return Ok(Found::Absent);
+    };
+    tests.map(Found::Tests).map_err(|detail| Bad::field(column, "bad_tests", detail))
 }
 
 fn language(columns: &Columns<'_>) -> Result<String, Bad> {
@@ -93,12 +82,12 @@ fn function(language: String, entry_point: String, test_code: String) -> Found {
 fn own(name: &str, cell: &Cell, columns: &Columns<'_>) -> Result<Found, Bad> {
     let bad = |detail: String| Bad::field(name, "bad_tests", detail);
     let decoded = decoded(cell.clone());
-    let entry_point = || Ok(columns.at("entry_point")?.and_then(|cell| cell.scalar().map(str::to_owned)));
     match &decoded {
         Cell::Map(_) => {}
         Cell::Text(_) | Cell::List(_) => {
             let code = text_or_lines(name, &decoded)?;
-            let entry_point = entry_point()?.or_else(|| first_call(&code)).unwrap_or_default();
+            let entry_point = columns.at("entry_point")?.and_then(|cell| cell.scalar().map(str::to_owned));
+            let entry_point = entry_point.unwrap_or_default();
             return Ok(function(language(columns)?, entry_point, code));
         }
         other => {
@@ -154,79 +143,6 @@ fn text_or_lines(name: &str, cell: &Cell) -> Result<String, Bad> {
     }
 }
 
-/// The first function that an assert calls and that is not one of Python's own.
-fn first_call(asserts: &str) -> Option<String> {
-    const COMMON: [&str; 17] = [
-        "abs",
-        "all",
-        "any",
-        "dict",
-        "float",
-        "int",
-        "isclose",
-        "isinstance",
-        "len",
-        "list",
-        "not",
-        "round",
-        "set",
-        "sorted",
-        "str",
-        "sum",
-        "tuple",
-    ];
-    let line = asserts.lines().map(str::trim).find_map(|line| line.strip_prefix("assert"))?;
-    line.match_indices('(').find_map(|(at, _)| {
-        let before = &line[..at];
-        let start = before
-            .rfind(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-        let name = &before[start..];
-        let own = !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && !COMMON.contains(&name);
-        own.then(|| name.to_owned())
-    })
-}
-
-#[derive(Deserialize)]
-struct InputOutput<'a> {
-    #[serde(borrow)]
-    inputs: Vec<&'a RawValue>,
-    #[serde(borrow)]
-    outputs: Vec<&'a RawValue>,
-    fn_name: Option<String>,
-}
-
-/// Tests as APPS writes them: pairs of standard input and output, or arguments and results of `fn_name`.
-fn apps(text: &str, class: bool) -> Result<Found, String> {
-    let InputOutput { inputs, outputs, fn_name } = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if inputs.len() != outputs.len() {
-        return Err(format!("{} inputs and {} outputs", inputs.len(), outputs.len()));
-    }
-    if inputs.is_empty() {
-        return Ok(Found::Empty);
-    }
-    let Some(fn_name) = fn_name else {
-        let side = |raw: &RawValue| text_or_lines("input_output", &Cell::json(raw)?).map_err(|bad| bad.reason.detail);
-        let cases = inputs
-            .into_iter()
-            .zip(outputs)
-            .map(|(input, output)| Ok(StdinCase { input: side(input)?, output: side(output)? }));
-        return Ok(Found::Tests(Tests::Stdin { cases: cases.collect::<Result<_, String>>()? }));
-    };
-    // A JSON string is a Python string too: nothing in it needs another escape.
-    let literal = |values: &[&RawValue]| {
-        let list: Vec<&str> = values.iter().map(|value| value.get()).collect();
-        serde_json::to_string(&format!("[{}]", list.join(","))).expect("a text is always JSON")
-    };
-    let test_code = format!(
-        "import json\n\n\ndef plain(value):\n    if isinstance(value, (list, tuple)):\n        return [plain(item) for item in value]\n    return value\n\n\ndef check(candidate):\n    for arguments, expected in zip(json.loads({}), json.loads({})):\n        result = plain(candidate(*arguments))\n        # Some banks wrap the result in a list once more.\n        assert result == expected or [result] == expected\n",
-        literal(&inputs),
-        literal(&outputs),
-    );
-    let entry_point = if class { format!("Solution().{fn_name}") } else { fn_name };
-    Ok(function("python".into(), entry_point, test_code))
-}
-
 /// Whether a question's text is code that breaks off where the function of its tests is to be written.
 pub(super) fn is_starter(text: &str, tests: &Tests) -> bool {
     let Tests::Function { entry_point, .. } = tests else { return false };
@@ -270,7 +186,8 @@ mod tests {
         assert_eq!(read(r#"{"tests": {"type": "none"}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": {"type": "stdin", "cases": []}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": null}"#).unwrap(), Found::Absent);
-        assert_eq!(function_of(r#"{"tests": ["assert add(1, 2) == 3"]}"#).1, "add");
+        let (_, entry_point, code) = function_of(r#"{"tests": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]}"#);
+        assert_eq!((entry_point.as_str(), code.lines().count()), ("", 2));
     }
 
     #[test]
@@ -281,8 +198,9 @@ mod tests {
             (r#"{"tests": {"cases": []}}"#, "bad_tests", "missing"),
             (r#"{"tests": {"type": "stdin", "cases": [{"input": "1"}]}}"#, "bad_tests", "case 1 has no `output`"),
             (r#"{"tests": {"type": "function"}}"#, "bad_tests", "test_code"),
-            (r#"{"input_output": "{\"inputs\": [\"1\"], \"outputs\": []}"}"#, "bad_tests", "1 inputs and 0 outputs"),
-            (r#"{"input_output": [1]}"#, "wrong_type", "found a list"),
+            (r#"{"input_output": "{\"inputs\": [\"1\"], \"outputs\": []}"}"#, "bad_tests", "`outputs` 0"),
+            (r#"{"input_output": [1]}"#, "bad_tests", "`inputs` is missing"),
+            (r#"{"test_list": [1]}"#, "bad_tests", "no list of texts"),
         ] {
             let bad = read(json).unwrap_err();
             assert!(bad.reason.code == code && bad.reason.detail.contains(detail), "{json}: {bad:?}");
@@ -295,18 +213,20 @@ mod tests {
             r#"{"prompt": "def f(x):\n", "test": "def check(candidate):\n    assert candidate(1) == 2", "entry_point": "f"}"#,
         );
         assert!(entry_point == "f" && code.starts_with("def check"));
-        let (_, entry_point, code) = function_of(
-            r#"{"text": "Add.", "test_list": ["assert set(add(1, 2)) == 3", "assert add(0, 0) == 0"], "test_setup_code": "import math"}"#,
+        for test_list in [r#"["assert add(1, 2) == 3"]"#, r#""[\"assert add(1, 2) == 3\"]""#] {
+            let row = format!(r#"{{"text": "Add.", "test_list": {test_list}, "test_setup_code": "import math"}}"#);
+            let (_, entry_point, code) = function_of(&row);
+            assert_eq!((entry_point.as_str(), code.trim()), ("add", "import math\nassert add(1, 2) == 3"));
+        }
+        assert_eq!(
+            function_of(r#"{"input_output": "{\"inputs\": [[1]], \"outputs\": [2], \"fn_name\": \"g\"}"}"#).1,
+            "g"
         );
-        assert_eq!((entry_point.as_str(), code.lines().count()), ("add", 3));
-        let (_, entry_point, code) = function_of(
-            r#"{"input_output": "{\"inputs\": [[1, \"a'\\\"\\n\"]], \"outputs\": [true], \"fn_name\": \"g\"}", "starter_code": "class Solution:\n"}"#,
-        );
-        assert_eq!(entry_point, "Solution().g");
-        assert!(code.contains(r#"json.loads("[[1, \"a'\\\"\\n\"]]")"#), "{code}");
         let stdin = read(r#"{"input_output": "{\"inputs\": [[\"1\", \"2\"]], \"outputs\": [\"3\\n\"]}"}"#).unwrap();
         let cases = vec![StdinCase { input: "1\n2".into(), output: "3\n".into() }];
         assert_eq!(stdin, Found::Tests(Tests::Stdin { cases }));
+        assert_eq!(read(r#"{"input_output": ""}"#).unwrap(), Found::Empty);
+        assert_eq!(read(r#"{"test_list": []}"#).unwrap(), Found::Empty);
     }
 
     #[test]
