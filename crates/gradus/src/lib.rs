@@ -7,7 +7,9 @@
 
 pub mod attempt;
 pub mod config;
+pub mod export;
 pub mod level;
+pub mod metrics;
 pub mod question;
 pub mod tables;
 pub mod verdict;
