@@ -11,6 +11,7 @@ pub mod export;
 pub mod level;
 pub mod metrics;
 pub mod question;
+pub mod report;
 pub mod tables;
 pub mod verdict;
 pub mod work;
