@@ -294,27 +294,23 @@ fn next_commands(
     tally: &Tally,
     written: &[(&'static dyn Layout, Written)],
 ) -> Vec<String> {
-    let Some((layout, _)) = written.first() else { return Vec::new() };
+    // `datasets` refuses a split without rows, whoever wrote it.
+    let Some((layout, _)) = written.first().filter(|_| tally.rows > 0) else { return Vec::new() };
     let folder = export.display().to_string();
     let name = layout.name();
-    let look = if tally.rows == 0 { "" } else { "[0]" };
     // Python reads a JSON string as the same string.
     let python = format!(
-        "from datasets import load_dataset; print(load_dataset({}, \"{name}\", split=\"train\"){look})",
+        "from datasets import load_dataset; print(load_dataset({}, \"{name}\", split=\"train\")[0])",
         serde_json::Value::from(folder.as_str())
     );
-    let mut next = vec![format!("python3 -c {}", quoted(&python))];
-    if tally.rows > 0 {
-        // The default of `max_length` is 1024: longer rows would lose their end, the answer, without a word.
-        next.push(format!(
-            "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} \
-             --output_dir student-sft",
-            quoted(facts.student),
-            quoted(&folder),
-            tally.longest.max_length()
-        ));
-    }
-    next
+    // The default of `max_length` is 1024: longer rows would lose their end, the answer, without a word.
+    let train = format!(
+        "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
+        quoted(facts.student),
+        quoted(&folder),
+        tally.longest.max_length()
+    );
+    vec![format!("python3 -c {}", quoted(&python)), train]
 }
 
 /// A word for a POSIX shell.

@@ -181,6 +181,7 @@ fn funnel(metrics: &Metrics) -> Vec<Bar> {
                     count(step.count),
                     rate.map_or(String::new(), |r| format!(" · {}", percent(r)))
                 ),
+                sub: String::new(),
                 class: if step.unit == "cots" { "b" } else { "a" },
             }
         })
@@ -196,11 +197,8 @@ fn level_bars(levels: &[LevelCount]) -> Vec<Bar> {
         .map(|(level, class)| Bar {
             label: level.level.clone(),
             value: level.count as f64,
-            note: if n == 0 {
-                "0".into()
-            } else {
-                format!("{} · {}", count(level.count), percent(level.count as f64 / n as f64))
-            },
+            note: count(level.count),
+            sub: if n == 0 { String::new() } else { percent(level.count as f64 / n as f64) },
             class,
         })
         .collect()
@@ -212,10 +210,11 @@ fn pass_bars(metrics: &Metrics) -> Vec<Bar> {
         label: match at {
             0 => "never".into(),
             at if at == last => "always".into(),
-            at => format!("{}–{}", (at - 1) * 10, at * 10),
+            at => format!("{}+", (at - 1) * 10),
         },
         value: *bin as f64,
         note: count(*bin),
+        sub: String::new(),
         class: if at == 0 || at == last { "b" } else { "a" },
     });
     bars.collect()

@@ -4,6 +4,7 @@
 //! encoding, pages cut by content so that a new version of a file shares most of its chunks with the old one, a
 //! page index, and the features as JSON under `huggingface`. Only the codec differs: zstd for snappy.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use arrow::array::{ArrayRef, Float64Builder, Int64Builder, ListBuilder, RecordBa
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use gradus_model::{Message, Speaker};
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{CdcOptions, EnabledStatistics, WriterProperties};
@@ -163,7 +165,9 @@ impl FormatWriter {
     fn open_shard(&self) -> Result<ArrowWriter<File>, ExportError> {
         let path = self.partial(self.n_shards);
         let file = File::create(&path).map_err(|source| ExportError::Io { path: path.clone(), source })?;
-        ArrowWriter::try_new(file, self.schema.clone(), Some(properties(self.layout)))
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(self.layout)).with_schema_root("schema".to_owned());
+        ArrowWriter::try_new_with_options(file, self.schema.clone(), options)
             .map_err(|source| ExportError::Parquet { path, source })
     }
 
@@ -245,10 +249,12 @@ fn element() -> Field {
 fn schema(layout: &dyn Layout) -> Schema {
     let lists = layout.columns().iter().map(|name| Field::new(*name, DataType::List(Arc::new(element())), true));
     let values = COLUMNS.iter().map(|(name, kind, _)| Field::new(*name, kind.arrow(), true));
-    Schema::new(lists.chain(values).collect::<Vec<_>>())
+    let metadata = HashMap::from([("huggingface".to_owned(), described(layout))]);
+    Schema::new_with_metadata(lists.chain(values).collect::<Vec<_>>(), metadata)
 }
 
-fn properties(layout: &dyn Layout) -> WriterProperties {
+/// The features as `datasets` describes them to itself.
+fn described(layout: &dyn Layout) -> String {
     let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
     let mut described = Map::new();
     for (name, dtype) in features(layout) {
@@ -258,6 +264,10 @@ fn properties(layout: &dyn Layout) -> WriterProperties {
         );
         described.insert(name.to_owned(), feature);
     }
+    json!({"info": {"features": described}}).to_string()
+}
+
+fn properties(layout: &dyn Layout) -> WriterProperties {
     let chunking = CdcOptions::default();
     // Key by key as `datasets` writes it, blanks included.
     let chunking_json = format!(
@@ -272,7 +282,7 @@ fn properties(layout: &dyn Layout) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_content_defined_chunking(Some(chunking))
         .set_key_value_metadata(Some(vec![
-            KeyValue::new("huggingface".to_owned(), json!({"info": {"features": described}}).to_string()),
+            KeyValue::new("huggingface".to_owned(), described(layout)),
             KeyValue::new("content_defined_chunking".to_owned(), chunking_json),
         ]))
         .build()

@@ -7,6 +7,8 @@ pub(super) struct Bar {
     pub(super) label: String,
     pub(super) value: f64,
     pub(super) note: String,
+    /// What stands below the label in a histogram.
+    pub(super) sub: String,
     /// Class of its colour.
     pub(super) class: &'static str,
 }
@@ -35,15 +37,17 @@ pub(super) struct Part {
     pub(super) note: String,
 }
 
-/// Width of every chart in its own units; the page scales it.
+/// Width of a chart in its own units; the page scales it.
 const WIDTH: f64 = 640.0;
+/// Width of a chart that stands beside another.
+const HALF: f64 = 440.0;
 
 /// Lying bars of length 0..1, one under the other.
 pub(super) fn bars(bars: &[Bar]) -> String {
     const ROW: f64 = 26.0;
     const LEFT: f64 = 210.0;
     const FULL: f64 = 250.0;
-    let mut svg = open("Funnel", ROW * bars.len() as f64 + 4.0);
+    let mut svg = open("Funnel", WIDTH, ROW * bars.len() as f64 + 4.0);
     for (at, bar) in bars.iter().enumerate() {
         let y = at as f64 * ROW + 4.0;
         text(&mut svg, LEFT - 10.0, y + 14.0, "end", "label", &bar.label);
@@ -58,8 +62,8 @@ pub(super) fn bars(bars: &[Bar]) -> String {
 pub(super) fn histogram(title: &str, bars: &[Bar]) -> String {
     const HEIGHT: f64 = 150.0;
     let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max).max(1.0);
-    let step = WIDTH / bars.len().max(1) as f64;
-    let mut svg = open(title, HEIGHT + 44.0);
+    let step = HALF / bars.len().max(1) as f64;
+    let mut svg = open(title, HALF, HEIGHT + 58.0);
     for (at, bar) in bars.iter().enumerate() {
         let (x, height) = (at as f64 * step, HEIGHT * bar.value / most);
         // A bar of one in a million is still a line.
@@ -68,8 +72,9 @@ pub(super) fn histogram(title: &str, bars: &[Bar]) -> String {
         rect(&mut svg, (x + step * 0.12, 20.0 + HEIGHT - height, step * 0.76, height), bar.class, &hint);
         text(&mut svg, x + step / 2.0, 14.0 + HEIGHT - height, "middle", "note", &bar.note);
         text(&mut svg, x + step / 2.0, HEIGHT + 38.0, "middle", "label", &bar.label);
+        text(&mut svg, x + step / 2.0, HEIGHT + 53.0, "middle", "note", &bar.sub);
     }
-    line(&mut svg, (0.0, HEIGHT + 20.0), (WIDTH, HEIGHT + 20.0), "axis");
+    line(&mut svg, (0.0, HEIGHT + 20.0), (HALF, HEIGHT + 20.0), "axis");
     close(svg)
 }
 
@@ -79,7 +84,7 @@ pub(super) fn intervals(title: &str, points: &[Point]) -> String {
     const LEFT: f64 = 70.0;
     const FULL: f64 = 290.0;
     let bottom = ROW * points.len() as f64 + 2.0;
-    let mut svg = open(title, bottom + 22.0);
+    let mut svg = open(title, WIDTH, bottom + 22.0);
     for tick in 0..=4_u8 {
         let x = LEFT + FULL * f64::from(tick) / 4.0;
         line(&mut svg, (x, 0.0), (x, bottom), "grid");
@@ -101,7 +106,7 @@ pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
     const HEIGHT: f64 = 130.0;
     let most = pairs.iter().flat_map(|pair| [pair.wanted, pair.found]).fold(0.0, f64::max).max(1e-9);
     let step = WIDTH / pairs.len().max(1) as f64;
-    let mut svg = open(title, HEIGHT + 60.0);
+    let mut svg = open(title, WIDTH, HEIGHT + 60.0);
     for (at, pair) in pairs.iter().enumerate() {
         let x = at as f64 * step;
         for (side, share, class) in [(0.14, pair.wanted, "want"), (0.51, pair.found, "a")] {
@@ -127,7 +132,7 @@ pub(super) fn pairs(title: &str, pairs: &[Pair]) -> String {
 /// Wholes split into parts, one bar each.
 pub(super) fn stacks(stacks: &[(String, Vec<Part>)]) -> String {
     const ROW: f64 = 44.0;
-    let mut svg = open("Verdicts", ROW * stacks.len() as f64 + 2.0);
+    let mut svg = open("Verdicts", WIDTH, ROW * stacks.len() as f64 + 2.0);
     for (at, (label, parts)) in stacks.iter().enumerate() {
         let y = at as f64 * ROW;
         text(&mut svg, 0.0, y + 14.0, "start", "label", label);
@@ -142,10 +147,10 @@ pub(super) fn stacks(stacks: &[(String, Vec<Part>)]) -> String {
     close(svg)
 }
 
-fn open(title: &str, height: f64) -> String {
+fn open(title: &str, width: f64, height: f64) -> String {
     let title = escape(title);
     format!(
-        r#"<svg viewBox="0 0 {WIDTH} {height:.0}" role="img" aria-label="{title}" xmlns="http://www.w3.org/2000/svg">"#
+        r#"<svg viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{title}" xmlns="http://www.w3.org/2000/svg">"#
     )
 }
 

@@ -44,7 +44,8 @@ pub(super) fn share(share: &Share) -> String {
 pub(super) fn money(usd: f64) -> String {
     match usd {
         usd if usd == 0.0 || usd >= 1.0 => format!("${usd:.2}"),
-        usd if usd >= 0.01 => format!("${usd:.4}"),
+        usd if usd >= 0.1 => format!("${usd:.3}"),
+        usd if usd >= 0.001 => format!("${usd:.5}"),
         usd => format!("${usd:.2e}"),
     }
 }
@@ -99,7 +100,7 @@ mod tests {
         );
         assert_eq!(
             (money(0.0), money(12.345), money(0.0123), money(0.000012)),
-            ("$0.00".into(), "$12.35".into(), "$0.0123".into(), "$1.20e-5".into())
+            ("$0.00".into(), "$12.35".into(), "$0.01230".into(), "$1.20e-5".into())
         );
     }
 
