@@ -208,8 +208,8 @@ fn pass_bars(metrics: &Metrics) -> Vec<Bar> {
     let last = metrics.pass_rates.bins.len().saturating_sub(1);
     let bars = metrics.pass_rates.bins.iter().enumerate().map(|(at, bin)| Bar {
         label: match at {
-            0 => "never".into(),
-            at if at == last => "always".into(),
+            0 => "0 %".into(),
+            at if at == last => "100 %".into(),
             at => format!("{}+", (at - 1) * 10),
         },
         value: *bin as f64,

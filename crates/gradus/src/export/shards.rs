@@ -24,7 +24,8 @@ use super::ExportError;
 use super::layout::Layout;
 use super::row::{COLUMNS, Type};
 
-/// Where files, row groups and batches end, in bytes before encoding.
+/// Where files, row groups and batches end, in bytes before encoding. A row group in progress stays in memory, so
+/// it ends well before the hub's 100 MB.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) shard: u64,
@@ -34,7 +35,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { shard: 500_000_000, group: 100_000_000, batch: 4_000_000 }
+        Self { shard: 500_000_000, group: 32_000_000, batch: 4_000_000 }
     }
 }
 

@@ -25,7 +25,9 @@ fn save<R: Row>(folder: &Path, rows: Vec<R>) {
     let tables = folder.join("tables");
     std::fs::create_dir_all(&tables).unwrap();
     let mut writer = TableWriter::create(&tables).unwrap();
-    rows.into_iter().for_each(|row| writer.push(row).unwrap());
+    for row in rows {
+        writer.push(row).unwrap();
+    }
     writer.finish().unwrap();
 }
 
