@@ -111,14 +111,12 @@ def latex(value):
 
 
 def decimal(value):
-    """A terminating decimal, written exactly."""
-    value = Fraction(value)
+    """A positive terminating decimal, written exactly."""
     places = 0
     while (value * 10**places).denominator != 1:
         places += 1
-    digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
-    sign = "-" if value < 0 else ""
-    return sign + (f"{digits[:-places]}.{digits[-places:]}" if places else digits)
+    digits = str(value * 10**places).rjust(places + 1, "0")
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
 
 
 def linear(a, b, name="x"):

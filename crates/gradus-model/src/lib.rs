@@ -4,6 +4,18 @@
 //! ([`Raw`]), so that they can be stored before anybody parses them; [`Raw::read`] makes a
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
+mod fault;
+pub mod limit;
+pub mod mock;
+pub mod name;
+pub mod openai;
+pub mod pool;
+pub mod price;
+mod read;
+pub mod replay;
+mod think;
+mod zeroeval;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,7 +211,8 @@ pub trait Model: Send + Sync {
     async fn info(&self) -> Result<Info, Fault>;
 
     /// One try of one generation. No retries: the driver does those and records each try.
-    /// Waits for the endpoint's own concurrency and rate limits.
+    /// Waits for the endpoint's own concurrency and rate limits. What it gives, [`Raw::read`] accepts;
+    /// what cannot be read comes as the body of a [`Fault`].
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault>;
 
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.

@@ -1,8 +1,79 @@
 //! What happens when code runs? Runs untrusted programs against tests, under limits.
 //!
 //! The only crate that starts model-written code. Calls block; callers on an async runtime use a blocking thread.
+//!
+//! ```no_run
+//! use gradus_sandbox::{Limits, Policy, Program, Sandbox, StdinCase, Tests};
+//!
+//! let sandbox = Sandbox::new(Policy::default())?;
+//! let program = Program { language: "python".into(), source: "print(int(input()) * 2)".into() };
+//! let tests = Tests::Stdin { cases: vec![StdinCase { input: "21".into(), output: "42".into() }] };
+//! assert!(sandbox.run(&program, &tests, &Limits::default()).all_passed());
+//! # Ok::<(), gradus_sandbox::NoIsolation>(())
+//! ```
+//!
+//! # Isolation
+//!
+//! [`Sandbox::new`] finds out what holds on this machine and [`Sandbox::layers`] says it. A program gets: no new
+//! privileges; an allow-list of system calls (no sockets, no signals, no namespaces, no tracing, no change of owner or
+//! mode); Landlock (it reads the interpreter's files and its scratch directory, and writes only there); resource
+//! limits; a user of its own if this process is root; an empty environment; no inherited descriptor; a process group
+//! that is killed as a whole and reaped. It works inside default containers, where user namespaces are forbidden.
+//! Without system call filters, which also are what keeps programs off the network, [`Sandbox::new`] refuses, unless
+//! [`Policy::unsafe_no_sandbox`] is set.
+//!
+//! This is for code that a model wrote, which is careless and now and then cheats. It shares the kernel with
+//! everything else: for code of hostile people put the whole process into gVisor, Kata or a microVM. Not held back:
+//! filling the disk with many files during the time that a program has (give [`Policy::scratch`] a file system of its
+//! own). Without root, limits on processes count all that the user runs, so they are loose: a bomb is stopped late,
+//! and then killed as a group. Without Landlock a program reads what its user reads, its own tests in the memory of
+//! their process among it.
+//!
+//! # Cheating
+//!
+//! Expected outputs of stdin tests never enter the child. Function tests run in two processes, forked from one
+//! interpreter: one runs the program, the other the tests. The first holds neither the tests nor the descriptor on
+//! which results are reported, and cannot signal, trace or look into the second. Arguments and results cross as plain
+//! data (with linked lists and binary trees among them); comparison happens on the side of the tests, so neither
+//! patched built-ins nor an `__eq__` that always agrees, nor an exit, nor printed claims make a test pass. What is no
+//! plain data stays with the program and the tests hold a handle: it equals no plain value. If a test compares two such
+//! handles the program's word is taken, and the outcome is marked [`TestOutcome::in_process`].
+//!
+//! Tests that hand live objects to the program (a function, an object of the test's own class) cannot be split: they
+//! are run again beside the program, which has loaded before they arrive, and every result must come with a random
+//! word. All of them are marked. A program that goes looking for that word in its own interpreter could forge results.
+//!
+//! What remains possible: test code may use functions that the program itself defines (some of HumanEval's do), and
+//! those can lie; a program may tell what is asked from the arguments alone, and answer from memory.
+//!
+//! # What counts as a test
+//!
+//! Each statement of the test code that asserts something, also inside a `check(candidate)` whose body is a plain
+//! sequence; a loop of asserts is one test. A `check` that nobody calls is called once with the entry point.
+//!
+//! # Python
+//!
+//! Programs run as `python3 -S -s` in a clean environment with a fixed hash seed: the standard library and nothing
+//! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
+//! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
 
-/// Version of the runner: part of every execution's key in the ledger.
+mod compare;
+mod extract;
+mod function;
+mod import;
+mod isolate;
+mod process;
+mod python;
+mod sandbox;
+mod scratch;
+mod seccomp;
+
+pub use extract::{extract_code, join_completion};
+pub use import::{from_apps, from_humaneval, from_mbpp};
+pub use isolate::Layer;
+pub use sandbox::{NoIsolation, Policy, Sandbox};
+
+/// Version of the runner: part of every execution's key in the ledger. Raised whenever a verdict could change.
 pub const VERSION: &str = "1";
 
 /// A program to run.
@@ -112,9 +183,21 @@ pub struct TestOutcome {
     pub cpu_ms: u64,
     /// Wall time in milliseconds.
     pub wall_ms: u64,
-    /// Peak memory in bytes.
+    /// Peak resident memory in bytes, as the kernel counts it: at least what this process held when it forked.
     pub memory_bytes: u64,
+    /// Start of standard output, at most [`EXCERPT_BYTES`]; of a function test: of all tests together. Untrusted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stdout: String,
+    /// End of standard error, at most [`EXCERPT_BYTES`]. Untrusted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+    /// The program's own word had a part in this result: it compared two of its own objects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_process: bool,
 }
+
+/// Bytes of a program's output that an outcome keeps.
+pub const EXCERPT_BYTES: usize = 2048;
 
 /// Result of a program over its tests.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -129,5 +212,15 @@ impl Outcome {
     /// Number of tests passed.
     pub fn passed(&self) -> usize {
         self.tests.iter().filter(|test| test.status == Status::Passed).count()
+    }
+
+    /// Whether every test passed. An outcome without tests did not pass.
+    pub fn all_passed(&self) -> bool {
+        self.total > 0 && self.passed() == self.total
+    }
+
+    /// Why nothing can be said about the program, if so.
+    pub fn sandbox_error(&self) -> Option<&str> {
+        self.tests.iter().find(|test| test.status == Status::SandboxError).map(|test| test.detail.as_str())
     }
 }

@@ -183,7 +183,7 @@ impl Default for ModelSettings {
 
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "only its schema is used")]
 enum ModelShape {
     Name(String),
     Settings(ModelSettings),
@@ -314,6 +314,16 @@ pub enum Grader {
     FirstCorrect,
     /// Easy if the pass rate reaches `tau`; otherwise by the pass rate.
     PassRate,
+}
+
+impl Grader {
+    /// Its name in tables and report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FirstCorrect => "first_correct",
+            Self::PassRate => "pass_rate",
+        }
+    }
 }
 
 /// What a truncated attempt counts.

@@ -7,11 +7,24 @@
 
 pub mod attempt;
 pub mod config;
+pub mod derive;
+pub mod distil;
+pub mod driver;
 pub mod export;
+pub mod grade;
+pub mod ingest;
+pub mod judge;
+pub mod ledger;
 pub mod level;
 pub mod metrics;
+pub mod probe;
+pub mod prompt;
 pub mod question;
 pub mod report;
+pub mod run;
+pub mod sample;
+pub mod select;
+pub mod stats;
 pub mod tables;
 pub mod verdict;
 pub mod work;

@@ -128,7 +128,9 @@ impl Cell for Vec<String> {
     fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
         let mut builder = ListBuilder::new(StringBuilder::new());
         for value in values {
-            value.iter().for_each(|item| builder.values().append_value(item));
+            for item in value {
+                builder.values().append_value(item);
+            }
             builder.append(true);
         }
         Arc::new(builder.finish())

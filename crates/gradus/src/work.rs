@@ -145,10 +145,14 @@ impl Work {
         };
         let payload = payload.to_string();
         let hash = blake3::hash(payload.as_bytes());
-        let mut keyed = blake3::Hasher::new_keyed(hash.as_bytes());
-        keyed.update(&attempt.to_le_bytes());
-        (payload, Keys { payload: Key(*hash.as_bytes()), attempt: Key(*keyed.finalize().as_bytes()) })
+        let attempt = Key(*attempt_key(hash.as_bytes(), attempt).as_bytes());
+        (payload, Keys { payload: Key(*hash.as_bytes()), attempt })
     }
+}
+
+/// Key of an attempt at the payload with this hash.
+pub(crate) fn attempt_key(payload: &[u8; 32], attempt: u32) -> blake3::Hash {
+    blake3::keyed_hash(payload, &attempt.to_le_bytes())
 }
 
 impl Key {

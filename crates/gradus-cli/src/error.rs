@@ -1,0 +1,117 @@
+//! What a user sees when a command fails: what is wrong, what to do now, and an exit code.
+
+use std::fmt;
+
+/// Kind of a failure: decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something failed.
+    Failure,
+    /// The command line, the config or the bank is not usable.
+    Usage,
+    /// The run is through, but items were lost to errors of an endpoint, the sandbox or a judge.
+    ItemsLost,
+    /// Money or quota is used up.
+    Quota,
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl Kind {
+    /// The process's exit code.
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::ItemsLost => 3,
+            Self::Quota => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    /// What kind.
+    pub(crate) kind: Kind,
+    /// What was expected, what was found, where. Empty if everything was said already.
+    pub(crate) message: String,
+    /// What to do now.
+    pub(crate) hints: Vec<String>,
+}
+
+impl CommandError {
+    /// A failure of the given kind.
+    pub(crate) fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, message: message.to_string(), hints: Vec::new() }
+    }
+
+    /// Something failed.
+    pub(crate) fn failure(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Failure, message)
+    }
+
+    /// The command line, the config or the bank is not usable.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Adds what to do.
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+impl From<gradus::config::ConfigError> for CommandError {
+    fn from(error: gradus::config::ConfigError) -> Self {
+        Self { kind: Kind::Usage, message: error.message, hints: error.hint.into_iter().collect() }
+    }
+}
+
+impl From<gradus::ingest::IngestError> for CommandError {
+    fn from(error: gradus::ingest::IngestError) -> Self {
+        Self::usage(error.message).hint(error.hint)
+    }
+}
+
+impl From<gradus::ledger::LedgerError> for CommandError {
+    fn from(error: gradus::ledger::LedgerError) -> Self {
+        use gradus::ledger::LedgerError;
+        let hint = match &error {
+            LedgerError::Newer { .. } => Some("use the gradus that wrote it, or a newer one"),
+            LedgerError::ModelChanged { .. } => Some(
+                "give the new model another name or `revision`, use another run directory, or pass --accept-model-change if the weights are the same",
+            ),
+            LedgerError::Sqlite { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => {
+                    Some("free some space and type the same command again: nothing recorded is lost")
+                }
+                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                    Some("run `gradus ledger verify` on it; restore it from a copy, or use another run directory")
+                }
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                    Some("another process is writing it")
+                }
+                _ => None,
+            },
+            LedgerError::Damaged { .. } => Some("is it the right file? `gradus ledger verify` looks into it"),
+            LedgerError::Stopped => None,
+        };
+        let kind = if matches!(error, LedgerError::ModelChanged { .. } | LedgerError::Newer { .. }) {
+            Kind::Usage
+        } else {
+            Kind::Failure
+        };
+        Self { kind, message: error.to_string(), hints: hint.map(str::to_owned).into_iter().collect() }
+    }
+}

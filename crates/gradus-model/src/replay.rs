@@ -1,0 +1,375 @@
+//! A model that answers from a recording: real runs without a model.
+//!
+//! A recording is JSONL, perhaps compressed (`.zst`, `.gz`), one answer a row:
+//! `{question_id, model, sample?, response, format?, meta?}`. Only the chosen model's rows stay in memory.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::zeroeval;
+use crate::{Fault, FaultKind, Generate, Identity, Info, Model, Raw, Wire};
+
+/// Why a recording cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file cannot be read or decompressed.
+    #[error("cannot read the recording {}: {source}", file.display())]
+    Io {
+        /// The recording.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A row is no recorded answer.
+    #[error("line {line} of {} is no recorded answer ({{question_id, model, response, ..}}): {found}", file.display())]
+    Row {
+        /// The recording.
+        file: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What was found.
+        found: String,
+    },
+    /// The recording holds no such model.
+    #[error(
+        "{} holds no answers of `{model}`, but of {n_models} other models{}",
+        file.display(),
+        if near.is_empty() { String::new() } else { format!("; nearest: {}", near.join(", ")) }
+    )]
+    UnknownModel {
+        /// The recording.
+        file: PathBuf,
+        /// The name that was asked for.
+        model: String,
+        /// Names that look like it, nearest first.
+        near: Vec<String>,
+        /// How many models the recording holds.
+        n_models: usize,
+    },
+}
+
+/// One row, as far as it is needed.
+#[derive(Deserialize)]
+struct Row {
+    question_id: String,
+    #[serde(default)]
+    sample: Option<u64>,
+    response: Option<String>,
+    #[serde(default)]
+    format: Option<String>,
+    #[serde(default)]
+    meta: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    /// Tokens of reasoning that the model's provider counted but did not show.
+    #[serde(default)]
+    thinking_tokens: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct ModelOnly<'a> {
+    #[serde(borrow)]
+    model: std::borrow::Cow<'a, str>,
+}
+
+/// An answer of the chosen model.
+#[derive(Debug)]
+struct Recorded {
+    sample: u64,
+    response: String,
+    format: Format,
+    thinking_tokens: Option<u64>,
+}
+
+/// How a response was recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// As the model wrote it.
+    Plain,
+    /// As the model wrote it, with its thinking.
+    LongCot,
+    /// JSON-like text with `reasoning` and `answer`.
+    ZeroEval,
+}
+
+/// The recorded answers of one model.
+#[derive(Debug)]
+pub struct Replay {
+    identity: Identity,
+    file: PathBuf,
+    /// Answers by question, each list in the order of (sample, place in the file).
+    answers: HashMap<String, Vec<Recorded>>,
+    duplicates: usize,
+    /// The model closes its thinking with `</think>` somewhere in the recording.
+    closes_thinking: bool,
+}
+
+impl Replay {
+    /// Reads a recording and keeps the answers of one model.
+    ///
+    /// # Errors
+    /// [`ReplayError`]: the file cannot be read, a row is no recorded answer, or the model is not in it.
+    pub fn open(file: &Path, model: &str) -> Result<Self, ReplayError> {
+        let failed = |source| ReplayError::Io { file: file.to_owned(), source };
+        let mut hashed = Hashed { inner: File::open(file).map_err(failed)?, hasher: blake3::Hasher::new() };
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        let mut answers: HashMap<String, Vec<Recorded>> = HashMap::new();
+        {
+            let mut lines = decompressed(file, &mut hashed).map_err(failed)?;
+            let mut line = Vec::new();
+            let mut number = 0;
+            loop {
+                line.clear();
+                // Only `\n` ends a row; texts hold other line ends.
+                if lines.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                    break;
+                }
+                number += 1;
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                let bad = |error: serde_json::Error| ReplayError::Row {
+                    file: file.to_owned(),
+                    line: number,
+                    found: error.to_string(),
+                };
+                let name = serde_json::from_slice::<ModelOnly>(&line).map_err(bad)?.model;
+                if !names.contains(name.as_ref()) {
+                    names.insert(name.clone().into_owned());
+                }
+                if name == model {
+                    let row: Row = serde_json::from_slice(&line).map_err(bad)?;
+                    let (question_id, recorded) = row.recorded();
+                    answers.entry(question_id).or_default().push(recorded);
+                }
+            }
+        }
+        if answers.is_empty() {
+            let near = near(model, names.iter());
+            return Err(ReplayError::UnknownModel {
+                file: file.to_owned(),
+                model: model.to_owned(),
+                near,
+                n_models: names.len(),
+            });
+        }
+        let mut duplicates = 0;
+        let mut closes_thinking = false;
+        for list in answers.values_mut() {
+            list.sort_by_key(|recorded| recorded.sample);
+            let samples: HashSet<u64> = list.iter().map(|recorded| recorded.sample).collect();
+            duplicates += list.len() - samples.len();
+            list.shrink_to_fit();
+            closes_thinking |= list.iter().any(|recorded| recorded.response.contains(CLOSE));
+        }
+        let hash = hashed.finish().map_err(failed)?;
+        let identity = Identity { name: model.to_owned(), revision: format!("replay:{}", &hash.to_hex()[..16]) };
+        Ok(Replay { identity, file: file.to_owned(), answers, duplicates, closes_thinking })
+    }
+
+    /// Rows whose (question, model, sample) another row above has too; they are further attempts.
+    pub fn duplicates(&self) -> usize {
+        self.duplicates
+    }
+
+    /// How many questions have an answer.
+    pub fn n_questions(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// The questions that have an answer, in no order.
+    pub fn question_ids(&self) -> impl Iterator<Item = &str> {
+        self.answers.keys().map(String::as_str)
+    }
+
+    /// How many answers a question has under any of its ids.
+    pub fn n_attempts(&self, source_ids: &[String]) -> usize {
+        self.lists(source_ids).map(<[Recorded]>::len).sum()
+    }
+
+    fn lists(&self, source_ids: &[String]) -> impl Iterator<Item = &[Recorded]> {
+        let known = source_ids.iter().enumerate().filter(|(at, id)| !source_ids[..*at].contains(id));
+        known.filter_map(|(_, id)| self.answers.get(id)).map(Vec::as_slice)
+    }
+
+    fn body(&self, recorded: &Recorded) -> Vec<u8> {
+        let text = recorded.response.as_str();
+        let mut message = Message { role: "assistant", content: Some(text), reasoning: None };
+        let mut finish_reason = "stop";
+        let mut gradus_raw = None;
+        let parts;
+        match recorded.format {
+            Format::ZeroEval => {
+                parts = zeroeval::split(text);
+                if parts.cut {
+                    finish_reason = "length";
+                }
+                if parts.reasoning.is_some() || parts.answer.as_deref() != Some(text) {
+                    message.reasoning = parts.reasoning.as_deref();
+                    message.content = parts.answer.as_deref();
+                    gradus_raw = Some(text);
+                }
+            }
+            // This model marks the end of its thinking, and this answer has no mark: it was cut while thinking.
+            Format::LongCot if self.closes_thinking && !text.contains(CLOSE) => {
+                message.reasoning = Some(text);
+                message.content = None;
+                finish_reason = "length";
+            }
+            Format::LongCot | Format::Plain => {}
+        }
+        if text.trim().is_empty() {
+            // Recorded like that: an empty answer, not a broken server.
+            finish_reason = "empty";
+        }
+        let usage = recorded
+            .thinking_tokens
+            .map(|reasoning_tokens| Usage { completion_tokens_details: Details { reasoning_tokens } });
+        let choices = [Choice { index: 0, message, finish_reason }];
+        let body = Body { object: "chat.completion", model: &self.identity.name, choices, usage, gradus_raw };
+        serde_json::to_vec(&body).expect("strings and numbers serialise")
+    }
+}
+
+/// End of thinking in the recordings that show it.
+const CLOSE: &str = "</think>";
+
+/// A chat completion, as [`Raw::read`] reads it.
+#[derive(Serialize)]
+struct Body<'a> {
+    object: &'static str,
+    model: &'a str,
+    choices: [Choice<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    /// The response as it was recorded, if it was taken apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gradus_raw: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u32,
+    message: Message<'a>,
+    finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    completion_tokens_details: Details,
+}
+
+#[derive(Serialize)]
+struct Details {
+    reasoning_tokens: u64,
+}
+
+impl Row {
+    fn recorded(self) -> (String, Recorded) {
+        let format = match self.format.as_deref() {
+            Some("zeroeval-json") => Format::ZeroEval,
+            Some("long-cot") => Format::LongCot,
+            _ => Format::Plain,
+        };
+        let thinking_tokens = self.meta.and_then(|meta| meta.thinking_tokens?.as_u64());
+        let recorded = Recorded {
+            sample: self.sample.unwrap_or(0),
+            response: self.response.unwrap_or_default(),
+            format,
+            thinking_tokens,
+        };
+        (self.question_id, recorded)
+    }
+}
+
+#[async_trait::async_trait]
+impl Model for Replay {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    async fn info(&self) -> Result<Info, Fault> {
+        Ok(Info {
+            server: "replay".to_owned(),
+            served: vec![self.identity.name.clone()],
+            context: None,
+            fingerprint: Some(self.identity.revision.clone()),
+            slots: None,
+        })
+    }
+
+    async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
+        let recorded = self.lists(&request.source_ids).flatten().nth(request.attempt as usize);
+        let Some(recorded) = recorded else {
+            let message = format!(
+                "{} holds {} answers of `{}` to {}, and attempt {} (from 0) is asked for",
+                self.file.display(),
+                self.n_attempts(&request.source_ids),
+                self.identity.name,
+                request.source_ids.first().map_or("a question without an id", String::as_str),
+                request.attempt,
+            );
+            return Err(Fault::new(FaultKind::NotRecorded, message));
+        };
+        Ok(Raw { wire: Wire::ChatJson, body: self.body(recorded).into() })
+    }
+}
+
+/// Hashes a file while it is read.
+struct Hashed {
+    inner: File,
+    hasher: blake3::Hasher,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+impl Hashed {
+    /// The hash of the whole file, whatever a decompressor left unread.
+    fn finish(mut self) -> io::Result<blake3::Hash> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.hasher.finalize())
+    }
+}
+
+fn decompressed<'a>(file: &Path, bytes: &'a mut Hashed) -> io::Result<Box<dyn BufRead + 'a>> {
+    Ok(match file.extension().and_then(|extension| extension.to_str()) {
+        Some("zst") => Box::new(BufReader::with_capacity(1 << 16, zstd::Decoder::new(bytes)?)),
+        Some("gz") => Box::new(BufReader::with_capacity(1 << 16, flate2::read::MultiGzDecoder::new(bytes))),
+        _ => Box::new(BufReader::with_capacity(1 << 16, bytes)),
+    })
+}
+
+/// The names most like the wanted one, at most five, nearest first.
+fn near<'a>(wanted: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let wanted = wanted.to_lowercase();
+    let likeness = |name: &str| {
+        let name = name.to_lowercase();
+        // A name without its owner, or a part of a name, is near too.
+        let part = !wanted.is_empty() && (name.contains(&wanted) || wanted.contains(&name));
+        strsim::jaro_winkler(&wanted, &name) + if part { 1.0 } else { 0.0 }
+    };
+    let mut scored: Vec<(f64, &String)> =
+        names.map(|name| (likeness(name), name)).filter(|(score, _)| *score > 0.6).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().take(5).map(|(_, name)| name.clone()).collect()
+}

@@ -1,0 +1,102 @@
+//! Function tests: what goes to the runner (`runner.py`) and what its report means.
+
+use crate::process::{Ended, Exit};
+use crate::{Limits, Status, TestOutcome};
+
+/// The runner's source.
+pub(crate) const RUNNER: &str = include_str!("runner.py");
+
+/// What the test side reads. The entry point is one expression on one line.
+pub(crate) fn payload(entry_point: &str, test_code: &str) -> Vec<u8> {
+    format!("{}\n{test_code}", entry_point.replace(['\n', '\r'], " ").trim()).into_bytes()
+}
+
+/// Whether the tests turned out to need live objects, and must be run again beside the program.
+pub(crate) fn must_be_alone(ended: &Ended) -> bool {
+    ended.report.ends_with(b"\nalone\ndone\n")
+}
+
+/// One outcome per test: those reported, then for the rest why there is no report.
+pub(crate) fn outcomes(ended: &Ended, limits: &Limits, base: &TestOutcome) -> Vec<TestOutcome> {
+    let report = String::from_utf8_lossy(&ended.report);
+    let outcome = |status, detail: &str| TestOutcome { status, detail: detail.to_owned(), ..base.clone() };
+    let (mut plan, mut done) = (None, false);
+    let mut tests = Vec::new();
+    // The last line may be cut off.
+    for line in report.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "plan" => plan = rest.parse::<usize>().ok(),
+            "broken" => return vec![outcome(Status::SandboxError, rest)],
+            "done" => done = true,
+            "test" => {
+                let (in_process, rest) = rest.strip_prefix("live ").map_or((false, rest), |rest| (true, rest));
+                let (word, detail) = rest.split_once(' ').unwrap_or((rest, ""));
+                let status = match word {
+                    "passed" => Status::Passed,
+                    "failed" => Status::Failed,
+                    "time" => Status::Time,
+                    "memory" => Status::Memory,
+                    "killed" => match killed(ended, limits) {
+                        Some(status) => status,
+                        None => Status::SandboxError,
+                    },
+                    _ => Status::RuntimeError,
+                };
+                tests.push(TestOutcome { in_process, ..outcome(status, detail) });
+            }
+            _ => {}
+        }
+    }
+    let Some(plan) = plan else {
+        let (status, detail) = end(ended, limits).unwrap_or((Status::SandboxError, "the tests did not start".into()));
+        return vec![outcome(status, &detail)];
+    };
+    if tests.len() < plan {
+        let (status, detail) = end(ended, limits).unwrap_or_else(|| {
+            (Status::SandboxError, if done { "the report is incomplete" } else { "the tests stopped" }.into())
+        });
+        tests.push(outcome(status, &detail));
+        while tests.len() < plan {
+            tests.push(outcome(status, "not reached"));
+        }
+    }
+    if plan == 0 {
+        return vec![outcome(Status::SandboxError, "the test code holds no test")];
+    }
+    tests
+}
+
+/// What stopped a run, if not the program's own end.
+pub(crate) fn end(ended: &Ended, limits: &Limits) -> Option<(Status, String)> {
+    const SIGXCPU: i32 = 24;
+    const SIGKILL: i32 = 9;
+    if ended.overflow {
+        return Some((Status::OutputLimit, format!("more than {} bytes of output", limits.output_bytes)));
+    }
+    if ended.overdue {
+        // Ready to run for half of its time but without a processor: that says nothing about the program, unless it
+        // was its own processes that were in the way.
+        return Some(if ended.starved > 0.5 && ended.cpu_ms < limits.cpu_ms {
+            (
+                Status::SandboxError,
+                format!("not done after {} ms of wall time, but the machine was busy", limits.wall_ms),
+            )
+        } else {
+            (Status::Time, format!("not done after {} ms of wall time", limits.wall_ms))
+        });
+    }
+    match ended.exit {
+        Exit::Signal(SIGXCPU) => Some((Status::Time, format!("not done after {} ms of CPU time", limits.cpu_ms))),
+        Exit::Signal(SIGKILL) => Some(killed(ended, limits).map_or_else(
+            || (Status::SandboxError, "killed from outside, perhaps for lack of memory".into()),
+            |status| (status, format!("not done after {} ms of CPU time", limits.cpu_ms)),
+        )),
+        _ => None,
+    }
+}
+
+/// What SIGKILL meant: the hard CPU limit if that much was used, else nobody knows.
+fn killed(ended: &Ended, limits: &Limits) -> Option<Status> {
+    (ended.cpu_ms >= limits.cpu_ms).then_some(Status::Time)
+}

@@ -1,0 +1,207 @@
+//! Tests as other people's datasets write them.
+
+use serde_json::Value;
+
+use crate::{StdinCase, Tests};
+
+/// Tests of a HumanEval row: `test` defines `check(candidate)`, `entry_point` names what to hand to it.
+///
+/// # Errors
+/// Names the field that is missing or no text.
+pub fn from_humaneval(row: &Value) -> Result<Tests, String> {
+    let test_code = text(row, "test")?.to_owned();
+    Ok(Tests::Function { language: "python".into(), entry_point: text(row, "entry_point")?.to_owned(), test_code })
+}
+
+/// Tests of an MBPP row: `test_setup_code` (may be absent) and the asserts of `test_list`; in the sanitized form the
+/// imports of `test_imports` come first.
+///
+/// # Errors
+/// Names the field that is missing or no list of texts.
+pub fn from_mbpp(row: &Value) -> Result<Tests, String> {
+    let asserts = texts(row, "test_list")?;
+    let mut lines = if row.get("test_imports").is_some() { texts(row, "test_imports")? } else { Vec::new() };
+    if let Some(setup) = row.get("test_setup_code").and_then(Value::as_str).filter(|setup| !setup.trim().is_empty()) {
+        lines.push(setup);
+    }
+    let entry_point = asserts.iter().find_map(|assert| function_called(assert)).unwrap_or_default().to_owned();
+    lines.extend(&asserts);
+    Ok(Tests::Function { language: "python".into(), entry_point, test_code: lines.join("\n") + "\n" })
+}
+
+/// Tests of an APPS or TACO row: the JSON of `input_output` (also as text), or that object itself.
+///
+/// Without `fn_name` the inputs and outputs are what a program reads and prints (a list is its lines). With it, each
+/// input is a list of arguments, and the function may be a method of `class Solution`. As in the dataset's own grader
+/// a result also passes if the expected value is a list that holds just it, and tuples count as lists.
+///
+/// # Errors
+/// Names the field that is missing or of another form.
+pub fn from_apps(row: &Value) -> Result<Tests, String> {
+    let parsed;
+    let tests = match row.get("input_output") {
+        Some(Value::String(text)) => {
+            parsed =
+                serde_json::from_str::<Value>(text).map_err(|error| format!("`input_output` is no JSON: {error}"))?;
+            &parsed
+        }
+        Some(tests) => tests,
+        None => row,
+    };
+    let list =
+        |name: &str| tests.get(name).and_then(Value::as_array).ok_or_else(|| format!("`{name}` is missing or no list"));
+    let (inputs, outputs) = (list("inputs")?, list("outputs")?);
+    if inputs.len() != outputs.len() {
+        return Err(format!("`inputs` holds {} tests, `outputs` {}", inputs.len(), outputs.len()));
+    }
+    if inputs.is_empty() {
+        return Err("`inputs` is empty".into());
+    }
+    let Some(name) = tests.get("fn_name").filter(|name| !name.is_null()) else {
+        let whole = |value: &Value, field: &str| {
+            joined_lines(value).ok_or_else(|| format!("`{field}` holds something that is no text"))
+        };
+        let cases = inputs
+            .iter()
+            .zip(outputs)
+            .map(|(input, output)| Ok(StdinCase { input: whole(input, "inputs")?, output: whole(output, "outputs")? }));
+        return Ok(Tests::Stdin { cases: cases.collect::<Result<_, String>>()? });
+    };
+    let name = name.as_str().filter(|name| is_identifier(name)).ok_or("`fn_name` is no name of a function")?;
+    let mut test_code = APPS_SAME.to_owned();
+    for (input, output) in inputs.iter().zip(outputs) {
+        let arguments = input.as_array().ok_or("`inputs` holds something that is no list of arguments")?;
+        let arguments = arguments.iter().map(python).collect::<Vec<_>>().join(", ");
+        test_code += &format!("assert same({name}({arguments}), {})\n", python(output));
+    }
+    Ok(Tests::Function { language: "python".into(), entry_point: name.into(), test_code })
+}
+
+const APPS_SAME: &str = "\
+def lists(value):
+    return [lists(item) for item in value] if isinstance(value, (list, tuple)) else value
+def same(found, expected):
+    found = lists(found)
+    return found == expected or isinstance(expected, list) and len(expected) == 1 and found == expected[0]
+";
+
+fn text<'a>(row: &'a Value, field: &str) -> Result<&'a str, String> {
+    row.get(field).and_then(Value::as_str).ok_or_else(|| format!("`{field}` is missing or no text"))
+}
+
+fn texts<'a>(row: &'a Value, field: &str) -> Result<Vec<&'a str>, String> {
+    let items = row.get(field).and_then(Value::as_array).and_then(|items| items.iter().map(Value::as_str).collect());
+    items.ok_or_else(|| format!("`{field}` is missing or no list of texts"))
+}
+
+fn joined_lines(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(lines) => lines.iter().map(joined_lines).collect::<Option<Vec<_>>>().map(|lines| lines.join("\n")),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The function that an assert is about: the first call that is no common wrapper.
+fn function_called(assert: &str) -> Option<&str> {
+    let code = assert.trim().strip_prefix("assert")?;
+    let mut rest = code;
+    while let Some(open) = rest.find('(') {
+        let before = &rest[..open];
+        let start = before
+            .rfind(|letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == '.'))
+            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+        let name = &before[start..];
+        const WRAPPERS: &[&str] = &[
+            "set",
+            "sorted",
+            "round",
+            "list",
+            "tuple",
+            "dict",
+            "len",
+            "sum",
+            "abs",
+            "str",
+            "int",
+            "float",
+            "bool",
+            "math.isclose",
+            "isclose",
+            "not",
+            "all",
+            "any",
+            "is",
+            "in",
+        ];
+        if is_identifier(name) && !WRAPPERS.contains(&name) {
+            return Some(name);
+        }
+        rest = &rest[open + 1..];
+    }
+    None
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|letter: char| letter.is_ascii_digit())
+        && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
+}
+
+/// A JSON value as a Python literal.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        // JSON's escapes are Python's too.
+        Value::Number(_) | Value::String(_) => value.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, item)| format!("{}: {}", Value::from(key.as_str()), python(item)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn mbpp_rows_keep_setup_and_find_the_function() {
+        let row = json!({"test_list": ["assert set(twice([1])) == {2}", "assert twice([]) == []"], "test_setup_code": "import math"});
+        let Ok(Tests::Function { entry_point, test_code, .. }) = from_mbpp(&row) else { panic!("a function") };
+        assert_eq!(entry_point, "twice");
+        assert_eq!(test_code, "import math\nassert set(twice([1])) == {2}\nassert twice([]) == []\n");
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        assert_eq!(from_humaneval(&json!({"entry_point": "f"})), Err("`test` is missing or no text".into()));
+        assert_eq!(from_mbpp(&json!({"test_list": [1]})), Err("`test_list` is missing or no list of texts".into()));
+        assert_eq!(
+            from_apps(&json!({"input_output": {"inputs": ["1"], "outputs": []}})),
+            Err("`inputs` holds 1 tests, `outputs` 0".into())
+        );
+        assert!(from_apps(&json!({"input_output": "{"})).unwrap_err().starts_with("`input_output` is no JSON"));
+    }
+
+    #[test]
+    fn apps_rows_are_of_two_kinds() {
+        let row = json!({"input_output": "{\"inputs\": [\"1\\n\", [\"2\", \"3\"]], \"outputs\": [\"1\", [\"5\"]]}"});
+        let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
+        assert_eq!(from_apps(&row), Ok(Tests::Stdin { cases: vec![case("1\n", "1"), case("2\n3", "5")] }));
+        let row = json!({"inputs": [[[1, null], "a\"b", {"k": true}]], "outputs": [[1.5]], "fn_name": "f"});
+        let Ok(Tests::Function { entry_point, test_code, .. }) = from_apps(&row) else { panic!("a function") };
+        assert_eq!(entry_point, "f");
+        assert!(test_code.ends_with("assert same(f([1, None], \"a\\\"b\", {\"k\": True}), [1.5])\n"), "{test_code}");
+    }
+
+    #[test]
+    fn a_function_name_cannot_smuggle_code() {
+        assert!(from_apps(&json!({"inputs": [[1]], "outputs": [1], "fn_name": "f(1);g"})).is_err());
+    }
+}

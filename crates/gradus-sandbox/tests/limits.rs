@@ -1,0 +1,215 @@
+//! Limits hold, deadlines are kept, and nothing is left over.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Status, StdinCase, Tests};
+
+/// One at a time: these tests count the process's descriptors, children and time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+const LIMITS: Limits = Limits {
+    cpu_ms: 1_000,
+    wall_ms: 15_000,
+    memory_bytes: 256 << 20,
+    output_bytes: 1 << 16,
+    file_bytes: 1 << 20,
+    processes: 16,
+};
+
+fn stdin(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
+    let cases = vec![StdinCase { input: "1\n".into(), output: "1".into() }];
+    sandbox.run(&python(source), &Tests::Stdin { cases }, limits)
+}
+
+fn function(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
+    let test_code = "assert f(0) == 0\nassert f(1) == 1\nassert f(2) == 2\n".into();
+    sandbox.run(
+        &python(source),
+        &Tests::Function { language: "python".into(), entry_point: "f".into(), test_code },
+        limits,
+    )
+}
+
+fn python(source: &str) -> Program {
+    Program { language: "python".into(), source: source.into() }
+}
+
+fn sandbox(slots: usize) -> Sandbox {
+    Sandbox::new(Policy { slots, ..Policy::default() }).expect("programs can be isolated here")
+}
+
+#[test]
+fn each_limit_has_its_status() {
+    let _alone = ALONE.lock();
+    let sandbox = sandbox(1);
+    let check = |source: &str, status: Status| {
+        let outcome = stdin(&sandbox, source, &LIMITS);
+        assert_eq!(outcome.tests[0].status, status, "{source}: {outcome:?}");
+    };
+    check("print(input())", Status::Passed);
+    check("print(2)", Status::WrongOutput);
+    check("1 / 0", Status::RuntimeError);
+    check("print(1); exit(3)", Status::RuntimeError);
+    check("print(1); exit()", Status::Passed);
+    check("sys.exit()", Status::RuntimeError);
+    check("if __name__ == '__main__': print(1)", Status::Passed);
+    check("import os; os.abort()", Status::RuntimeError);
+    check("def f(: pass", Status::RuntimeError);
+    check("while True: pass", Status::Time);
+    let outcome = stdin(&sandbox, "import time; time.sleep(60)", &Limits { wall_ms: 500, ..LIMITS });
+    assert_eq!(outcome.tests[0].status, Status::Time);
+    check("import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", Status::Time);
+    check("x = bytearray(3 << 30)", Status::Memory);
+    check("x = []\nwhile True: x.append(' ' * 1000000)", Status::Memory);
+    check("while True: print('x' * 1000)", Status::OutputLimit);
+    check("import sys\nwhile True: sys.stderr.write('x' * 1000)", Status::OutputLimit);
+    check("open('big', 'wb').write(bytes(2 << 20))", Status::RuntimeError);
+    check("import threading\nthreading.Thread(target=lambda: print(input())).start()", Status::Passed);
+    check("import asyncio\nasync def f(): print(input())\nasyncio.run(f())", Status::Passed);
+    check("import tempfile\nf = tempfile.TemporaryFile()\nf.write(b'1')\nprint(1)", Status::Passed);
+}
+
+#[test]
+fn function_tests_share_the_fate_of_their_run() {
+    let _alone = ALONE.lock();
+    let sandbox = sandbox(1);
+    let check = |source: &str, statuses: [Status; 3]| {
+        let outcome = function(&sandbox, source, &LIMITS);
+        assert_eq!(outcome.total, 3);
+        assert_eq!(outcome.tests.iter().map(|test| test.status).collect::<Vec<_>>(), statuses, "{source}: {outcome:?}");
+    };
+    use Status::{Failed, Memory, OutputLimit, Passed, RuntimeError, Time};
+    check("def f(x): return x", [Passed; 3]);
+    check("def f(x): return x % 2", [Passed, Passed, Failed]);
+    check("def f(x): return x if x != 1 else 1 / 0", [Passed, RuntimeError, Passed]);
+    check("def g(x): return x", [RuntimeError; 3]);
+    check("def f(x)", [RuntimeError; 3]);
+    check("def f(x):\n    while x == 1: pass\n    return x", [Passed, Time, Time]);
+    check("def f(x): return x if x != 1 else bytearray(3 << 30)", [Passed, Memory, Passed]);
+    check("import os\ndef f(x): return x if x != 1 else os._exit(0)", [Passed, RuntimeError, RuntimeError]);
+    check("def f(x):\n    while x == 1: print('x' * 1000)\n    return x", [Passed, OutputLimit, OutputLimit]);
+}
+
+#[test]
+fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
+    let _alone = ALONE.lock();
+    let sandbox = sandbox(1);
+    let run = |language: &str, tests: Tests| {
+        let program = Program { language: language.into(), source: "def f(x): return x".into() };
+        sandbox.run(&program, &tests, &LIMITS).sandbox_error().map(str::to_owned)
+    };
+    let function = |test_code: &str| Tests::Function {
+        language: "python".into(),
+        entry_point: "f".into(),
+        test_code: test_code.into(),
+    };
+    assert!(run("python", function("assert f(1) ==")).is_some_and(|why| why.contains("does not compile")));
+    assert!(run("python", function("")).is_some_and(|why| why.contains("no test")));
+    assert!(run("python", Tests::Stdin { cases: vec![] }).is_some());
+    assert_eq!(run("cobol", function("assert f(1) == 1")).as_deref(), Some("language cobol is not set up"));
+    assert_eq!(run("python", function("assert f(1) == 1")), None);
+}
+
+#[test]
+fn fail_fast_stops_at_the_first_failure() {
+    let _alone = ALONE.lock();
+    let sandbox = Sandbox::new(Policy { fail_fast: true, ..Policy::default() }).unwrap();
+    let case = |output: &str| StdinCase { input: String::new(), output: output.into() };
+    let tests = Tests::Stdin { cases: vec![case("1"), case("2"), case("1")] };
+    let outcome = sandbox.run(&python("print(1)"), &tests, &LIMITS);
+    assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
+    let outcome = function(&sandbox, "def f(x): return 0", &LIMITS);
+    assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
+}
+
+#[test]
+fn bombs_are_stopped_and_nothing_survives() {
+    let _alone = ALONE.lock();
+    let sandbox = sandbox(1);
+    for bomb in [
+        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+        "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60); os._exit(0)",
+        "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        if os.fork() == 0: time.sleep(60)\n        os._exit(0)\nprint(1)",
+        "import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,)).start()",
+        "import os\nfor i in range(3000):\n    os.mkdir('d'); os.chdir('d')",
+        "import os\nfor i in range(3000): os.mkdir('d%d' % i, 0)",
+    ] {
+        let start = Instant::now();
+        let outcome = stdin(&sandbox, bomb, &Limits { cpu_ms: 300, wall_ms: 2_000, ..LIMITS });
+        assert_eq!(outcome.sandbox_error(), None, "{bomb}: {outcome:?}");
+        assert!(start.elapsed() < Duration::from_secs(16), "{bomb}: {:?}", start.elapsed());
+        assert_eq!(children(), BTreeSet::new(), "{bomb}");
+        assert!(stdin(&sandbox, "print(input())", &LIMITS).all_passed(), "after {bomb}");
+    }
+}
+
+#[test]
+fn loops_end_when_their_time_is_up() {
+    let _alone = ALONE.lock();
+    let (slots, programs) = (4, 12);
+    let sandbox = sandbox(slots);
+    let limits = Limits { wall_ms: 700, ..LIMITS };
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for index in 0..programs {
+            let sandbox = &sandbox;
+            let source = ["while True: pass", "import time\ntime.sleep(60)"][index % 2];
+            scope.spawn(move || {
+                let test = &stdin(sandbox, source, &limits).tests[0];
+                // Four loops on fewer processors: the machine was busy, or the time was up.
+                assert!(matches!(test.status, Status::Time | Status::SandboxError), "{test:?}");
+            });
+        }
+    });
+    let allowed = (programs.div_ceil(slots) as u64) * (limits.wall_ms + 1_000);
+    assert!(start.elapsed() < Duration::from_millis(allowed), "{:?} of {allowed} ms", start.elapsed());
+}
+
+#[test]
+fn hundreds_of_runs_leave_nothing_behind() {
+    let _alone = ALONE.lock();
+    let scratch = tempfile::tempdir().unwrap();
+    fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let sandbox = Sandbox::new(Policy { slots: 2, scratch: Some(scratch.path().into()), ..Policy::default() }).unwrap();
+    let some = |n: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..n {
+                        assert!(stdin(&sandbox, "import os\nopen('x', 'w').write('x')\nos.fork()\nprint(1) if os.path.exists('x') else 0", &LIMITS).tests[0].status != Status::SandboxError);
+                        assert!(function(&sandbox, "def f(x): return x", &LIMITS).all_passed());
+                    }
+                });
+            }
+        });
+    };
+    some(3);
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = descriptors();
+    some(60);
+    assert_eq!(descriptors(), before);
+    assert_eq!(children(), BTreeSet::new());
+    let base = fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
+    for slot in fs::read_dir(base).unwrap() {
+        assert_eq!(fs::read_dir(slot.unwrap().path()).unwrap().count(), 0);
+    }
+    drop(sandbox);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+/// Children of this process, the unreaped among them.
+fn children() -> BTreeSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .flat_map(|task| {
+            fs::read_to_string(task.unwrap().path().join("children"))
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}

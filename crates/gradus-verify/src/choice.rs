@@ -1,0 +1,85 @@
+//! Letters among options, in all their dresses.
+
+/// The option letter an answer consists of: `B`, `(b)`, `\textbf{(E)}\ 12`, `C) 42`, `D. both`.
+pub(crate) fn letter(text: &str) -> Option<char> {
+    let plain = undress(text);
+    let plain = plain.trim();
+    let mut chars = plain.chars().filter(|c| !matches!(c, '(' | '[' | '（' | '【' | ' ' | '*' | '"' | '\''));
+    let first = chars.next()?;
+    let upper = first.to_ascii_uppercase();
+    if !upper.is_ascii_uppercase() || upper > 'P' {
+        return None;
+    }
+    let at = plain.find(first)?;
+    let rest = &plain[at + 1..];
+    let opened = plain[..at].contains(['(', '（', '[', '【']);
+    let next = rest.chars().next();
+    let alone = rest.trim_matches(|c: char| c.is_whitespace() || ")]）】.。:*,;'\"".contains(c)).is_empty();
+    let closed = matches!(next, Some(')' | ']' | '）' | '】' | '.' | ':' | '：' | '。' | '、'));
+    if alone || (closed && (opened || first.is_ascii_uppercase())) {
+        return Some(upper);
+    }
+    // `C Cecile`: the letter and the option's text.
+    if first.is_ascii_uppercase() && next == Some(' ') && first != 'A' && first != 'I' {
+        let word = rest.trim_start().chars().next();
+        if word.is_some_and(|c| c.is_alphanumeric() || c == '$') && rest.split_whitespace().count() <= 6 {
+            return Some(upper);
+        }
+    }
+    None
+}
+
+/// Several letters: `A, C`, `ABD`, `C, F, H`.
+pub(crate) fn letters(text: &str) -> Option<Vec<char>> {
+    let plain = undress(text);
+    let mut out = Vec::new();
+    for c in plain.chars() {
+        match c {
+            'A'..='P' => out.push(c),
+            ' ' | ',' | ';' | '、' | '，' | '(' | ')' | '.' | '&' => {}
+            _ => return None,
+        }
+    }
+    let joined = plain.replace(" and ", ",");
+    if joined != plain {
+        return letters(&joined);
+    }
+    out.sort_unstable();
+    out.dedup();
+    (!out.is_empty()).then_some(out)
+}
+
+/// Markup off.
+fn undress(text: &str) -> String {
+    let mut out = text.to_owned();
+    for command in [
+        "\\textbf", "\\text", "\\mathrm", "\\mathbf", "\\mathsf", "\\textit", "\\boxed", "\\rm", "\\left", "\\right",
+        "\\(", "\\)", "\\[", "\\]",
+    ] {
+        if out.contains(command) {
+            out = out.replace(command, "");
+        }
+    }
+    for filler in ["\\ ", "\\,", "\\;", "\\quad", "~"] {
+        if out.contains(filler) {
+            out = out.replace(filler, " ");
+        }
+    }
+    out.retain(|c| !matches!(c, '{' | '}' | '$' | '*'));
+    out.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_found_in_its_dress() {
+        for text in ["B", "(B)", "\\textbf{(B)}\\ 12", "B) 42", "B. both", "\\mathrm{B}", "**B**", "b", "(B) Cecile"] {
+            assert_eq!(letter(text), Some('B'), "{text}");
+        }
+        for text in ["Both", "42", "", "beta", "a b"] {
+            assert_eq!(letter(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,956 @@
+//! Comparison of whole answers: lists, sets, tuples, matrices, relations, quantities.
+
+use dashu::rational::RBig;
+
+use super::ast::{Const, Fun, Node, Rel, SetOp};
+use super::equal::{self, Decision, scalars, weaker};
+use super::exact;
+use super::interval::Interval;
+use super::numeric::{self, Branch, Real};
+use super::realset;
+use super::relation;
+use super::units::Unit;
+use crate::{Proof, Tolerance};
+
+/// Items compared in one matching; beyond it the answer is left undecided.
+const MAX_ITEMS: usize = 80;
+
+/// Compares reference and prediction.
+pub(crate) fn compare(gold: &Node, pred: &Node, tolerance: Option<Tolerance>) -> Decision {
+    Judge { tolerance, fuel: 6000, depth: 0 }.compare(gold, pred)
+}
+
+/// Compares two values at the reference's precision, without tolerance.
+pub(crate) fn values(gold: &Node, pred: &Node) -> Decision {
+    Judge { tolerance: None, fuel: 200, depth: 0 }.value(gold, pred)
+}
+
+struct Judge {
+    tolerance: Option<Tolerance>,
+    fuel: u32,
+    depth: u32,
+}
+
+impl Judge {
+    fn compare(&mut self, gold: &Node, pred: &Node) -> Decision {
+        let Some(fuel) = self.fuel.checked_sub(1) else {
+            return Decision::Unknown("too many comparisons");
+        };
+        self.fuel = fuel;
+        self.depth += 1;
+        let out = if self.depth > 100 { Decision::Unknown("nested too deeply") } else { self.inner(gold, pred) };
+        self.depth -= 1;
+        out
+    }
+
+    fn inner(&mut self, gold: &Node, pred: &Node) -> Decision {
+        if gold == pred {
+            return Decision::Equal(Proof::Exact);
+        }
+        match (gold, pred) {
+            (Node::Text(a), b) | (b, Node::Text(a)) => return text_against(a, b),
+            (Node::Time(a, _), Node::Time(b, _)) => {
+                return if a == b {
+                    Decision::Equal(Proof::Exact)
+                } else {
+                    Decision::different("they are different times of day")
+                };
+            }
+            (Node::Time(a, _), Node::Ratio(parts)) | (Node::Ratio(parts), Node::Time(a, _)) => {
+                let clock = match parts.as_slice() {
+                    [h, m] => exact::value(h).ok().zip(exact::value(m).ok()),
+                    _ => None,
+                };
+                if let Some((h, m)) = clock {
+                    let minutes = h * RBig::from(60) + m;
+                    let same = minutes == RBig::from(*a) || minutes.clone() + RBig::from(720) == RBig::from(*a);
+                    return if same {
+                        Decision::Equal(Proof::Exact)
+                    } else {
+                        Decision::different("they are different times of day")
+                    };
+                }
+            }
+            (Node::Matrix(a), Node::Matrix(b)) => return self.matrices(a, b),
+            (Node::Matrix(a), Node::Tuple(_, b, _)) | (Node::Tuple(_, b, _), Node::Matrix(a)) => {
+                if let Some(flat) = vector(a) {
+                    let swap = matches!(pred, Node::Matrix(_));
+                    let (x, y): (Vec<Node>, Vec<Node>) = if swap { (b.clone(), flat) } else { (flat, b.clone()) };
+                    return self.ordered(&x, &y);
+                }
+                return Decision::different("a matrix is no tuple");
+            }
+            _ => {}
+        }
+        if let Some(decision) = self.matrix_values(gold, pred) {
+            return decision;
+        }
+        if matches!(gold, Node::Rel(..)) || matches!(pred, Node::Rel(..)) {
+            return self.relations(gold, pred);
+        }
+        if is_set_like(gold) || is_set_like(pred) {
+            if let Some(decision) = self.sets(gold, pred) {
+                return decision;
+            }
+        }
+        match (gold, pred) {
+            (Node::Tuple(o1, a, c1), Node::Tuple(o2, b, c2)) => {
+                if a.len() == 2 && b.len() == 2 && bracket_mismatch(*o1, *c1, *o2, *c2) {
+                    return Decision::different("the brackets differ");
+                }
+                return self.ordered(a, b);
+            }
+            (Node::List(a, _), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::List(b, _)) => {
+                let (a, b) = (expand_all(a), expand_all(b));
+                let direct = self.ordered(&a, &b);
+                if direct.is_equal() {
+                    return direct;
+                }
+                let single = |items: &[Node]| items.len() == 1;
+                if single(&a) || single(&b) {
+                    return direct;
+                }
+                return direct;
+            }
+            (Node::Set(a), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::Set(b)) => {
+                if a.len() == 1 && matches!(gold, Node::Set(_)) {
+                    return self.compare(&a[0], pred);
+                }
+                if b.len() == 1 && matches!(pred, Node::Set(_)) {
+                    return self.compare(gold, &b[0]);
+                }
+                return Decision::different("a set is no tuple");
+            }
+            _ => {}
+        }
+        let (a, b) = (items_of(gold), items_of(pred));
+        if a.is_some() || b.is_some() {
+            let as_set = matches!(gold, Node::Set(_)) || matches!(pred, Node::Set(_));
+            let a = a.unwrap_or_else(|| vec![gold.clone()]);
+            let b = b.unwrap_or_else(|| vec![pred.clone()]);
+            return self.unordered(&a, &b, as_set);
+        }
+        if matches!(gold, Node::Tuple(..)) || matches!(pred, Node::Tuple(..)) {
+            return Decision::different("a tuple is no number");
+        }
+        if let (Node::Apply(n1, a), Node::Apply(n2, b)) = (gold, pred) {
+            if n1 == n2 && a.len() == b.len() && &**n1 == "cases" {
+                return self.ordered(a, b);
+            }
+        }
+        self.quantity(gold, pred)
+    }
+
+    fn matrices(&mut self, a: &[Vec<Node>], b: &[Vec<Node>]) -> Decision {
+        let shape = |m: &[Vec<Node>]| (m.len(), m.first().map_or(0, Vec::len));
+        if shape(a) != shape(b) {
+            return match (vector(a), vector(b)) {
+                // A row and a column of the same numbers name the same vector.
+                (Some(x), Some(y)) if x.len() == y.len() => self.ordered(&x, &y),
+                _ => Decision::different("the matrices have different shapes"),
+            };
+        }
+        let (x, y): (Vec<Node>, Vec<Node>) =
+            (a.iter().flatten().cloned().collect(), b.iter().flatten().cloned().collect());
+        self.ordered(&x, &y)
+    }
+
+    /// Sums, multiples and products of matrices are computed first.
+    fn matrix_values(&mut self, gold: &Node, pred: &Node) -> Option<Decision> {
+        let compound = |n: &Node| {
+            matches!(n, Node::Add(_) | Node::Mul(_) | Node::Div(..) | Node::Neg(_) | Node::Pow(..))
+                && n.any(&|m| matches!(m, Node::Matrix(_)))
+        };
+        if !compound(gold) && !compound(pred) {
+            return None;
+        }
+        let (a, b) = (super::matrix::value(gold), super::matrix::value(pred));
+        match (a, b) {
+            (Some(a), Some(b)) => Some(self.matrices(&a, &b)),
+            _ => None,
+        }
+    }
+
+    fn ordered(&mut self, a: &[Node], b: &[Node]) -> Decision {
+        if a.len() != b.len() {
+            return Decision::Different(format!("{} entries against {}", a.len(), b.len()));
+        }
+        let mut proof = Proof::Exact;
+        let mut unknown = None;
+        for (k, (x, y)) in a.iter().zip(b).enumerate() {
+            let (x, y) = (strip_assignment(x), strip_assignment(y));
+            match self.compare(x, y) {
+                Decision::Equal(p) => proof = weaker(proof, p),
+                Decision::Different(why) => {
+                    return Decision::Different(format!("entry {} differs: {why}", k + 1));
+                }
+                Decision::Unknown(why) => unknown = Some(why),
+            }
+        }
+        unknown.map_or(Decision::Equal(proof), Decision::Unknown)
+    }
+
+    /// Matches two collections; as sets, repeated elements count once.
+    fn unordered(&mut self, a: &[Node], b: &[Node], as_set: bool) -> Decision {
+        let (mut a, mut b) = (expand_all(a), expand_all(b));
+        if a.len() > MAX_ITEMS || b.len() > MAX_ITEMS {
+            return Decision::Unknown("too many items");
+        }
+        let dots = |items: &[Node]| items.iter().any(|i| i.any(&|n| matches!(n, Node::Dots)));
+        if dots(&a) || dots(&b) {
+            return self.ordered(&a, &b);
+        }
+        let tuples = a.iter().chain(&b).all(|n| matches!(n, Node::Tuple(..)));
+        if as_set || tuples {
+            self.dedupe(&mut a);
+            self.dedupe(&mut b);
+        }
+        // Different unknowns: compare what is assigned to each name.
+        if let Some(decision) = self.by_name(&a, &b) {
+            return decision;
+        }
+        if a.len() != b.len() {
+            return Decision::Different(format!("{} items against {}", a.len(), b.len()));
+        }
+        let mut used = vec![false; b.len()];
+        let mut proof = Proof::Exact;
+        let mut unknown = None;
+        for x in &a {
+            let mut found = false;
+            let mut doubt = None;
+            for (k, y) in b.iter().enumerate() {
+                if used[k] {
+                    continue;
+                }
+                match self.compare(strip_assignment(x), strip_assignment(y)) {
+                    Decision::Equal(p) => {
+                        used[k] = true;
+                        proof = weaker(proof, p);
+                        found = true;
+                        break;
+                    }
+                    Decision::Unknown(why) => doubt = Some(why),
+                    Decision::Different(_) => {}
+                }
+            }
+            if !found {
+                match doubt {
+                    Some(why) => unknown = Some(why),
+                    None => return Decision::different("an item of the reference has no partner"),
+                }
+            }
+        }
+        unknown.map_or(Decision::Equal(proof), Decision::Unknown)
+    }
+
+    /// `a = 1, b = 2` against `b = 2, a = 1`: names decide where both sides name everything
+    /// differently and once.
+    fn by_name(&mut self, a: &[Node], b: &[Node]) -> Option<Decision> {
+        let names = |items: &[Node]| -> Option<Vec<Node>> {
+            let mut out: Vec<Node> = Vec::new();
+            for item in items {
+                match item {
+                    Node::Rel(sides, rels) if rels.len() == 1 && rels[0] == Rel::Eq => {
+                        if out.contains(&sides[0]) || !matches!(sides[0], Node::Var(_)) {
+                            return None;
+                        }
+                        out.push(sides[0].clone());
+                    }
+                    _ => return None,
+                }
+            }
+            Some(out)
+        };
+        let (x, y) = (names(a)?, names(b)?);
+        if x.len() != y.len() || x.len() < 2 || !x.iter().all(|n| y.contains(n)) {
+            return None;
+        }
+        let mut proof = Proof::Exact;
+        for (item, name) in a.iter().zip(&x) {
+            let k = y.iter().position(|n| n == name)?;
+            match self.compare(strip_assignment(item), strip_assignment(&b[k])) {
+                Decision::Equal(p) => proof = weaker(proof, p),
+                other => return Some(other),
+            }
+        }
+        Some(Decision::Equal(proof))
+    }
+
+    fn dedupe(&mut self, items: &mut Vec<Node>) {
+        let mut out: Vec<Node> = Vec::new();
+        for item in items.drain(..) {
+            let repeated = out.iter().any(|o| self.compare(o, &item).is_equal());
+            if !repeated {
+                out.push(item);
+            }
+        }
+        *items = out;
+    }
+
+    fn relations(&mut self, gold: &Node, pred: &Node) -> Decision {
+        // `z = [0, 1]` can only mean membership.
+        let member = |node: &Node| match node {
+            Node::Rel(sides, rels)
+                if *rels == [Rel::Eq]
+                    && matches!(sides[0], Node::Var(_))
+                    && (matches!(sides[1], Node::SetOp(..))
+                        || matches!(&sides[1], Node::Tuple('[', items, _) if items.len() == 2)) =>
+            {
+                Some(Node::Rel(sides.clone(), vec![Rel::In]))
+            }
+            _ => None,
+        };
+        let (g, p) = (member(gold), member(pred));
+        let (gold, pred) = (g.as_ref().unwrap_or(gold), p.as_ref().unwrap_or(pred));
+        // Lists of relations on either side go through the list comparison.
+        if let (Some(a), Some(b)) = (items_of(gold), items_of(pred)) {
+            return self.unordered(&a, &b, false);
+        }
+        // Orders and memberships become sets.
+        if relation::is_set_relation(gold) || relation::is_set_relation(pred) {
+            if let (Some(a), Some(b)) = (realset::of(gold, true), realset::of(pred, true)) {
+                return realset::compare(&a, &b);
+            }
+            if let Some(decision) = self.chains(gold, pred) {
+                return decision;
+            }
+        }
+        match (gold, pred) {
+            (Node::Rel(..), Node::Rel(..)) => self.equations(gold, pred),
+            (Node::Rel(sides, rels), other) => self.value_of(sides, rels, other, true),
+            (other, Node::Rel(sides, rels)) => self.value_of(sides, rels, other, false),
+            _ => Decision::Unknown("no relation"),
+        }
+    }
+
+    /// Two chains of order relations, side by side or reversed.
+    fn chains(&mut self, gold: &Node, pred: &Node) -> Option<Decision> {
+        let (Node::Rel(a, r), Node::Rel(b, s)) = (gold, pred) else { return None };
+        let forward = r == s && a.len() == b.len();
+        let flipped: Vec<Rel> = s.iter().rev().map(|x| x.flip()).collect();
+        let backward = *r == flipped && a.len() == b.len();
+        if r.iter().any(|x| x.is_order()) && a.len() == 2 && b.len() == 2 && (forward || backward) {
+            // f < g and k f < k g with k > 0.
+            let left = a[0].clone().minus(a[1].clone());
+            let right = if forward { b[0].clone().minus(b[1].clone()) } else { b[1].clone().minus(b[0].clone()) };
+            if let Some(decision) = relation::positive_multiple(&left, &right) {
+                return Some(decision);
+            }
+        }
+        let mut last = None;
+        if forward {
+            let decision = self.ordered(a, b);
+            if decision.is_equal() {
+                return Some(decision);
+            }
+            last = Some(decision);
+        }
+        if backward {
+            let reversed: Vec<Node> = b.iter().rev().cloned().collect();
+            let decision = self.ordered(a, &reversed);
+            if decision.is_equal() {
+                return Some(decision);
+            }
+            last = Some(decision);
+        }
+        Some(last.unwrap_or_else(|| Decision::different("the relations differ")))
+    }
+
+    fn equations(&mut self, gold: &Node, pred: &Node) -> Decision {
+        let (Node::Rel(a, r), Node::Rel(b, s)) = (gold, pred) else {
+            return Decision::Unknown("no equations");
+        };
+        let plain = |rels: &[Rel]| rels.iter().all(|x| matches!(x, Rel::Eq | Rel::Approx));
+        if !plain(r) || !plain(s) {
+            return if r == s { self.ordered(a, b) } else { Decision::different("the relations differ") };
+        }
+        let (x, y) = (relation::final_value(a, r), relation::final_value(b, s));
+        let (lhs, rhs) = (&a[0], &b[0]);
+        let named = |n: &Node| matches!(n, Node::Var(_) | Node::Apply(..) | Node::Tuple(..));
+        if named(lhs) && named(rhs) {
+            // Both define something: same name or a renamed argument.
+            match (lhs, rhs) {
+                (Node::Var(p), Node::Var(q)) if p == q || r.len() > 1 || s.len() > 1 => {
+                    let direct = self.compare(x, y);
+                    if direct.is_equal() || p != q {
+                        return direct;
+                    }
+                    // `x = y` twice is no definition.
+                    if !x.variables().contains(p) && !y.variables().contains(q) {
+                        return direct;
+                    }
+                }
+                (Node::Apply(f, p), Node::Apply(g, q)) => {
+                    let base = |n: &str| n.trim_end_matches('\'').to_owned();
+                    if base(f) != base(g) {
+                        return Decision::different("they define different functions");
+                    }
+                    if let Some(renamed) = relation::rename(p, q, y) {
+                        return self.compare(x, &renamed);
+                    }
+                    let arguments = self.ordered(p, q);
+                    if !arguments.is_equal() {
+                        return arguments;
+                    }
+                    return self.compare(x, y);
+                }
+                (Node::Var(_), Node::Apply(..)) | (Node::Apply(..), Node::Var(_)) => {
+                    return self.compare(x, y);
+                }
+                (Node::Tuple(..), _) | (_, Node::Tuple(..)) => {
+                    return self.compare(x, y);
+                }
+                _ => {}
+            }
+        }
+        if a.len() == 2 && b.len() == 2 { relation::equations(&a[0], &a[1], &b[0], &b[1]) } else { self.compare(x, y) }
+    }
+
+    /// An equation against a bare value.
+    fn value_of(&mut self, sides: &[Node], rels: &[Rel], other: &Node, gold_is_relation: bool) -> Decision {
+        if !rels.iter().all(|x| matches!(x, Rel::Eq | Rel::Approx | Rel::In | Rel::Other)) {
+            return Decision::different("a relation is no value");
+        }
+        let value = relation::final_value(sides, rels);
+        let lhs = &sides[0];
+        // `y = x` is no way to write `x`.
+        if sides.len() == 2
+            && matches!(lhs, Node::Var(_))
+            && matches!(value, Node::Var(_))
+            && !matches!(other, Node::Text(_))
+        {
+            return Decision::different("an equation between two unknowns is no value");
+        }
+        let nameable = match lhs {
+            Node::Var(_) | Node::Apply(..) | Node::Tuple(..) | Node::Ratio(_) | Node::Text(_) | Node::Set(_) => true,
+            Node::Call(Fun::Abs | Fun::Min | Fun::Max | Fun::Det, _) => true,
+            Node::Bind(_) => true,
+            _ => false,
+        };
+        let free = lhs.variables();
+        let free_both = free.is_empty() && value.variables().is_empty();
+        let defines = nameable || free_both || sides.len() > 2;
+        if defines {
+            let decision = if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
+            if decision.is_equal() || nameable || sides.len() > 2 || free_both {
+                return decision;
+            }
+        }
+        // Products of names, such as `AB = 4`.
+        if let Node::Mul(items) = lhs {
+            if items.iter().all(|i| matches!(i, Node::Var(v) if v.chars().all(|c| c.is_ascii_uppercase())))
+                && value.variables().is_empty()
+            {
+                return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
+            }
+        }
+        // Solve for an unknown that the value does not contain.
+        if sides.len() == 2 && super::structure::is_scalar(other) {
+            let used = other.variables();
+            let mut all = lhs.variables();
+            all.extend(value.variables());
+            all.sort();
+            all.dedup();
+            for v in all.iter().filter(|v| !used.contains(v)).take(4) {
+                let decision = relation::equations(lhs, value, &Node::Var(v.clone()), other);
+                if decision.is_equal() {
+                    return decision;
+                }
+            }
+        }
+        Decision::different("an equation is not this value")
+    }
+
+    fn sets(&mut self, gold: &Node, pred: &Node) -> Option<Decision> {
+        if let (Some(a), Some(b)) = (realset::of(gold, true), realset::of(pred, true)) {
+            let decision = realset::compare(&a, &b);
+            return Some(decision);
+        }
+        // Symbolic ends or families: union members side by side.
+        let (a, b) = (union_members(gold), union_members(pred));
+        if a.len() > 1 || b.len() > 1 {
+            return Some(self.unordered(&a, &b, true));
+        }
+        match (gold, pred) {
+            (Node::SetOp(o1, a, b), Node::SetOp(o2, c, d)) => {
+                if o1 != o2 {
+                    return Some(Decision::Unknown("different set operations"));
+                }
+                let first = self.compare(a, c);
+                if !first.is_equal() {
+                    return Some(first);
+                }
+                Some(self.compare(b, d))
+            }
+            (Node::Builder(e1, c1), Node::Builder(e2, c2)) => {
+                let renamed = match (&**e1, &**e2) {
+                    (Node::Var(x), Node::Var(y)) if x != y => c2.substitute(y, &Node::Var(x.clone())),
+                    _ => (**c2).clone(),
+                };
+                let conditions = self.compare(c1, &renamed);
+                if matches!((&**e1, &**e2), (Node::Var(_), Node::Var(_))) || !conditions.is_equal() {
+                    return Some(conditions);
+                }
+                Some(self.compare(e1, e2))
+            }
+            (Node::NamedSet(a), Node::NamedSet(b)) => Some(if a == b {
+                Decision::Equal(Proof::Exact)
+            } else {
+                Decision::different("they are different sets")
+            }),
+            (Node::Set(_) | Node::List(..), _) | (_, Node::Set(_) | Node::List(..)) => None,
+            (Node::Tuple(..), Node::Tuple(..)) => None,
+            _ => Some(Decision::different("they are different kinds of set")),
+        }
+    }
+
+    fn quantity(&mut self, gold: &Node, pred: &Node) -> Decision {
+        let (a, b) = (measured(gold), measured(pred));
+        match (&a.unit, &b.unit) {
+            (Measure::None, Measure::None) => self.value(gold, pred),
+            (Measure::Unit(Unit::Known(d, s)), Measure::Unit(Unit::Known(e, t))) => {
+                if d != e {
+                    return Decision::different("the units measure different things");
+                }
+                if s == t {
+                    return self.value(&a.value, &b.value);
+                }
+                let scaled = Node::Mul(vec![b.value.clone(), Node::rational(t.clone() / s.clone())]);
+                let scaled = exact::value(&scaled).map_or(scaled, Node::rational);
+                self.value(&a.value, &scaled)
+            }
+            (Measure::Percent, Measure::Percent) | (Measure::Degree, Measure::Degree) => self.value(&a.value, &b.value),
+            (Measure::Degree, Measure::Unit(Unit::Known(..))) | (Measure::Unit(Unit::Known(..)), Measure::Degree) => {
+                let radians = |m: &Measured| match &m.unit {
+                    Measure::Degree => Node::Degree(Box::new(m.value.clone())),
+                    _ => m.value.clone(),
+                };
+                self.value(&radians(&a), &radians(&b))
+            }
+            (Measure::Percent, Measure::Unit(Unit::Known(..))) | (Measure::Unit(Unit::Known(..)), Measure::Percent) => {
+                Decision::different("a share is no quantity with a unit")
+            }
+            (Measure::Percent, _) | (_, Measure::Percent) => {
+                let plain = self.value(&a.value, &b.value);
+                if plain.is_equal() {
+                    return plain;
+                }
+                self.shares(&a, &b)
+            }
+            (Measure::Degree, _) | (_, Measure::Degree) => {
+                let plain = self.value(&a.value, &b.value);
+                if plain.is_equal() {
+                    return plain;
+                }
+                let wrap = |m: &Measured| match m.unit {
+                    Measure::Degree => Node::Degree(Box::new(m.value.clone())),
+                    _ => m.value.clone(),
+                };
+                self.value(&wrap(&a), &wrap(&b))
+            }
+            _ => self.value(&a.value, &b.value),
+        }
+    }
+
+    /// A percentage against a bare number: 5 % is 0.05 too, at the precision of the percentage.
+    fn shares(&mut self, gold: &Measured, pred: &Measured) -> Decision {
+        let hundred = RBig::from(100);
+        let shift = |node: &Node, up: bool| -> Node {
+            match equal::decimal(node) {
+                Some((value, places, digits)) => {
+                    let (value, places) =
+                        if up { (value * hundred.clone(), places - 2) } else { (value / hundred.clone(), places + 2) };
+                    Node::Num(super::ast::Number { value, places: Some(places), digits })
+                }
+                None if up => Node::Mul(vec![node.clone(), Node::int(100)]),
+                None => Node::Div(Box::new(node.clone()), Box::new(Node::int(100))),
+            }
+        };
+        if matches!(gold.unit, Measure::Percent) {
+            self.value(&gold.value, &shift(&pred.value, true))
+        } else {
+            self.value(&gold.value, &shift(&pred.value, false))
+        }
+    }
+
+    fn value(&mut self, gold: &Node, pred: &Node) -> Decision {
+        if let (Node::Ratio(a), Node::Ratio(b)) = (gold, pred) {
+            return self.ratios(a, b);
+        }
+        if let Some(decision) = self.ratio_against_number(gold, pred) {
+            return decision;
+        }
+        if let (Node::Based(_, Some(digits)), Node::Num(n)) | (Node::Num(n), Node::Based(_, Some(digits))) =
+            (gold, pred)
+        {
+            // The base may go unsaid.
+            if *digits == n.value {
+                return Decision::Equal(Proof::Exact);
+            }
+        }
+        let decision = if is_scalar(gold) && is_scalar(pred) {
+            scalars(gold, pred)
+        } else if gold.any(&|n| matches!(n, Node::PlusMinus(..))) || pred.any(&|n| matches!(n, Node::PlusMinus(..))) {
+            let (a, b) = (expand(gold), expand(pred));
+            if a.len() > 1 || b.len() > 1 {
+                return self.unordered(&a, &b, true);
+            }
+            Decision::Unknown("a sign is open")
+        } else {
+            return self.piecewise(gold, pred);
+        };
+        if decision.is_equal() {
+            return decision;
+        }
+        if let Some(tolerance) = self.tolerance {
+            if let Some(near) = within(gold, pred, tolerance) {
+                return near;
+            }
+        }
+        equal::rounded(gold, pred).unwrap_or(decision)
+    }
+
+    /// Same operator, same parts: for what is no scalar.
+    fn piecewise(&mut self, gold: &Node, pred: &Node) -> Decision {
+        let parts = |n: &Node| {
+            let mut out = Vec::new();
+            n.each_child(&mut |c| out.push(c.clone()));
+            out
+        };
+        let same_head = match (gold, pred) {
+            (Node::Call(f, _), Node::Call(g, _)) => f == g,
+            (Node::Apply(f, _), Node::Apply(g, _)) => f == g,
+            (Node::Bind(a), Node::Bind(b)) => a.kind == b.kind && a.var == b.var,
+            (Node::Pow(..), Node::Pow(..)) | (Node::Div(..), Node::Div(..)) | (Node::Neg(_), Node::Neg(_)) => true,
+            (Node::Add(a), Node::Add(b)) | (Node::Mul(a), Node::Mul(b)) => a.len() == b.len(),
+            (Node::Dots, Node::Dots) => return Decision::Equal(Proof::Exact),
+            _ => false,
+        };
+        if !same_head {
+            let opaque =
+                |n: &Node| n.any(&|m| matches!(m, Node::Dots | Node::Text(_) | Node::Matrix(_) | Node::Bind(_)));
+            return if opaque(gold) && opaque(pred) {
+                self.dotted(gold, pred)
+            } else {
+                Decision::different("they are different kinds of object")
+            };
+        }
+        if matches!(gold, Node::Add(_)) {
+            let decision = self.unordered(&parts(gold), &parts(pred), false);
+            return match decision {
+                Decision::Different(_) => self.dotted(gold, pred),
+                other => other,
+            };
+        }
+        match self.ordered(&parts(gold), &parts(pred)) {
+            Decision::Different(_) if gold.any(&|m| matches!(m, Node::Dots)) => self.dotted(gold, pred),
+            other => other,
+        }
+    }
+
+    /// Expressions with an ellipsis: the dots become an unknown of their own.
+    fn dotted(&mut self, gold: &Node, pred: &Node) -> Decision {
+        fn undot(node: &Node) -> Node {
+            match node {
+                Node::Dots => Node::Var("dots".into()),
+                _ => node.map_children(&mut undot),
+            }
+        }
+        let (a, b) = (undot(gold), undot(pred));
+        if is_scalar(&a) && is_scalar(&b) {
+            return scalars(&a, &b);
+        }
+        Decision::Unknown("no rule compares these")
+    }
+
+    fn ratios(&mut self, a: &[Node], b: &[Node]) -> Decision {
+        if a.len() != b.len() {
+            return Decision::different("the ratios have different lengths");
+        }
+        if a.iter().chain(b).any(|n| matches!(n, Node::Dots)) {
+            return self.ordered(a, b);
+        }
+        let mut proof = Proof::Exact;
+        for k in 1..a.len() {
+            // a0 : ak = b0 : bk, cross-multiplied.
+            let left = Node::Mul(vec![a[0].clone(), b[k].clone()]);
+            let right = Node::Mul(vec![a[k].clone(), b[0].clone()]);
+            match scalars(&left, &right) {
+                Decision::Equal(p) => proof = weaker(proof, p),
+                Decision::Different(_) => return Decision::different("the ratios differ"),
+                unknown => return unknown,
+            }
+        }
+        Decision::Equal(proof)
+    }
+
+    fn ratio_against_number(&mut self, gold: &Node, pred: &Node) -> Option<Decision> {
+        let (parts, number, gold_first) = match (gold, pred) {
+            (Node::Ratio(parts), n) => (parts, n, true),
+            (n, Node::Ratio(parts)) => (parts, n, false),
+            _ => return None,
+        };
+        let [a, b] = parts.as_slice() else {
+            return Some(Decision::different("a ratio of several parts is no number"));
+        };
+        let quotient = Node::Div(Box::new(a.clone()), Box::new(b.clone()));
+        Some(if gold_first { self.value(&quotient, number) } else { self.value(number, &quotient) })
+    }
+}
+
+struct Measured {
+    value: Node,
+    unit: Measure,
+}
+
+enum Measure {
+    None,
+    Unit(Unit),
+    Percent,
+    Degree,
+}
+
+/// Splits a quantity into value and unit; signs move to the value.
+fn measured(node: &Node) -> Measured {
+    match node {
+        Node::Neg(inner) => {
+            let m = measured(inner);
+            if matches!(m.unit, Measure::None) {
+                Measured { value: node.clone(), unit: m.unit }
+            } else {
+                Measured { value: m.value.neg(), unit: m.unit }
+            }
+        }
+        Node::Quantity(inner, unit) => match (&**inner, unit) {
+            // `3 \% of what`
+            (Node::Percent(_) | Node::Degree(_), Unit::Label(_)) => measured(inner),
+            (Node::Quantity(deeper, known @ Unit::Known(..)), Unit::Label(_)) => {
+                Measured { value: (**deeper).clone(), unit: Measure::Unit(known.clone()) }
+            }
+            _ => Measured { value: (**inner).clone(), unit: Measure::Unit(unit.clone()) },
+        },
+        Node::Percent(inner) => Measured { value: (**inner).clone(), unit: Measure::Percent },
+        Node::Degree(inner) => Measured { value: (**inner).clone(), unit: Measure::Degree },
+        // `3 \times \$5` and the like stay as they are.
+        _ => Measured { value: node.clone(), unit: Measure::None },
+    }
+}
+
+fn within(gold: &Node, pred: &Node, tolerance: Tolerance) -> Option<Decision> {
+    let branch = Branch { real_roots: true, decimal_log: false };
+    let g = numeric::evaluate::<Interval>(gold, &[], 53, branch)?;
+    let p = numeric::evaluate::<Interval>(pred, &[], 53, branch)?;
+    if !g.is_real() || !p.is_real() {
+        return None;
+    }
+    let limit = match tolerance {
+        Tolerance::Relative(share) => share * g.re.midpoint().abs(),
+        Tolerance::Absolute(distance) => distance,
+    };
+    let gap = (g.re.midpoint() - p.re.midpoint()).abs();
+    // A hair of slack for the ends of the tolerance itself.
+    Some(if gap <= limit * (1.0 + 1e-9) + g.re.width() + p.re.width() {
+        Decision::Equal(Proof::Certified)
+    } else {
+        Decision::Different(format!("{gap:e} apart, {limit:e} allowed"))
+    })
+}
+
+/// Whether a node is an ordinary expression.
+pub(crate) fn is_scalar(node: &Node) -> bool {
+    !node.any(&|n| {
+        matches!(
+            n,
+            Node::Tuple(..)
+                | Node::Set(_)
+                | Node::List(..)
+                | Node::SetOp(..)
+                | Node::NamedSet(_)
+                | Node::Builder(..)
+                | Node::Matrix(_)
+                | Node::Rel(..)
+                | Node::Time(..)
+                | Node::Dots
+                | Node::Text(_)
+                | Node::PlusMinus(..)
+        )
+    })
+}
+
+fn is_set_like(node: &Node) -> bool {
+    match node {
+        Node::SetOp(..) | Node::NamedSet(_) | Node::Builder(..) => true,
+        Node::List(items, _) => items.iter().any(|i| relation::is_set_relation(i) || matches!(i, Node::SetOp(..))),
+        _ => false,
+    }
+}
+
+fn bracket_mismatch(o1: char, c1: char, o2: char, c2: char) -> bool {
+    let interval = |o: char, c: char| matches!(o, '(' | '[') && matches!(c, ')' | ']');
+    interval(o1, c1) && interval(o2, c2) && (o1, c1) != (o2, c2)
+}
+
+fn vector(rows: &[Vec<Node>]) -> Option<Vec<Node>> {
+    if rows.len() == 1 {
+        return Some(rows[0].clone());
+    }
+    rows.iter().map(|row| if row.len() == 1 { Some(row[0].clone()) } else { None }).collect()
+}
+
+fn union_members(node: &Node) -> Vec<Node> {
+    match node {
+        Node::SetOp(SetOp::Union, a, b) => {
+            let mut out = union_members(a);
+            out.extend(union_members(b));
+            out
+        }
+        _ => vec![node.clone()],
+    }
+}
+
+/// The items of a list or set; `x \in \{..\}` and `k = 1, 2` count as lists too.
+fn items_of(node: &Node) -> Option<Vec<Node>> {
+    match node {
+        Node::List(items, _) => Some(items.clone()),
+        Node::Set(items) => Some(items.clone()),
+        Node::Rel(sides, rels) if rels.len() == 1 && matches!(rels[0], Rel::In | Rel::Eq) => match &sides[1] {
+            Node::Set(items) | Node::List(items, _) => Some(items.clone()),
+            value @ Node::PlusMinus(..) if matches!(sides[0], Node::Var(_)) => Some(expand(value)),
+            _ => None,
+        },
+        Node::PlusMinus(..) => Some(expand(node)),
+        Node::Neg(_) | Node::Add(_) | Node::Mul(_) | Node::Div(..)
+            if node.any(&|n| matches!(n, Node::PlusMinus(..))) =>
+        {
+            Some(expand(node))
+        }
+        _ => None,
+    }
+}
+
+/// The right side of an assignment to a name.
+fn strip_assignment(node: &Node) -> &Node {
+    match node {
+        Node::Rel(sides, rels)
+            if rels.len() == 1
+                && matches!(rels[0], Rel::Eq | Rel::Approx)
+                && matches!(sides[0], Node::Var(_) | Node::Tuple(..))
+                && !matches!(sides[1], Node::Var(_)) =>
+        {
+            &sides[1]
+        }
+        _ => node,
+    }
+}
+
+fn expand_all(items: &[Node]) -> Vec<Node> {
+    let mut out = Vec::new();
+    for item in items {
+        match item {
+            Node::Rel(sides, rels)
+                if rels.as_slice() == [Rel::Eq] && sides[1].any(&|n| matches!(n, Node::PlusMinus(..))) =>
+            {
+                for value in expand(&sides[1]) {
+                    out.push(Node::Rel(vec![sides[0].clone(), value], rels.clone()));
+                }
+            }
+            // `{1, 2}` in TeX braces inside a list.
+            Node::List(inner, _) => out.extend(expand_all(inner)),
+            item => out.extend(expand(item)),
+        }
+        if out.len() > 4 * MAX_ITEMS {
+            break;
+        }
+    }
+    out
+}
+
+/// The values of an expression with `+-` signs: upper signs together, lower signs together; in a
+/// tuple each entry on its own.
+pub(crate) fn expand(node: &Node) -> Vec<Node> {
+    fn pick(node: &Node, upper: bool) -> Node {
+        match node {
+            Node::PlusMinus(a, b, flip) => {
+                let b = pick(b, upper);
+                let b = if upper == *flip { b.neg() } else { b };
+                match a {
+                    Some(a) => Node::Add(vec![pick(a, upper), b]),
+                    None => b,
+                }
+            }
+            _ => node.map_children(&mut |c| pick(c, upper)),
+        }
+    }
+    if !node.any(&|n| matches!(n, Node::PlusMinus(..))) {
+        return vec![node.clone()];
+    }
+    if let Node::Tuple(open, items, close) = node {
+        let mut out: Vec<Vec<Node>> = vec![Vec::new()];
+        for item in items {
+            let choices = expand(item);
+            if out.len() * choices.len() > 64 {
+                return vec![node.clone()];
+            }
+            out = out
+                .iter()
+                .flat_map(|head| {
+                    choices.iter().map(|c| {
+                        let mut row = head.clone();
+                        row.push(c.clone());
+                        row
+                    })
+                })
+                .collect();
+        }
+        return out.into_iter().map(|row| Node::Tuple(*open, row, *close)).collect();
+    }
+    vec![pick(node, true), pick(node, false)]
+}
+
+/// Words against anything.
+fn text_against(words: &str, other: &Node) -> Decision {
+    if let Node::Text(b) = other {
+        return match crate::text::same(words, b) {
+            Some(true) => Decision::Equal(Proof::Exact),
+            Some(false) => Decision::different("the words differ"),
+            None => Decision::Unknown("the words could mean the same"),
+        };
+    }
+    let meaning = crate::text::meaning(words);
+    let matches = match (meaning, other) {
+        (Some("infinite"), Node::Const(Const::Infinity)) => true,
+        (Some("none"), Node::Set(items)) => items.is_empty(),
+        (Some("all reals"), Node::NamedSet('R')) => true,
+        (Some("all reals"), other) => realset::of(other, true).is_some_and(|s| {
+            realset::of(&Node::NamedSet('R'), true).is_some_and(|r| realset::compare(&r, &s).is_equal())
+        }),
+        _ => false,
+    };
+    if matches {
+        return Decision::Equal(Proof::Exact);
+    }
+    if let Node::Rel(sides, rels) = other {
+        if rels.as_slice() == [Rel::Eq] {
+            return text_against(words, &sides[1]);
+        }
+    }
+    // One word against a product of letters: `Even` and `\text{Even}`.
+    if let Some(letters) = spelled(other) {
+        return if letters.eq_ignore_ascii_case(words.trim()) {
+            Decision::Equal(Proof::Exact)
+        } else {
+            Decision::different("the words differ")
+        };
+    }
+    Decision::different("words against a formula")
+}
+
+fn spelled(node: &Node) -> Option<String> {
+    match node {
+        Node::Var(v) => Some(v.to_string()),
+        Node::Const(Const::E) => Some("e".into()),
+        Node::Const(Const::I) => Some("i".into()),
+        Node::Mul(items) => items.iter().map(spelled).collect::<Option<Vec<_>>>().map(|p| p.concat()),
+        _ => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! The words a model is asked with. Prompts are files (`prompts/*.txt`, our own wording); a user can replace each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gradus_model::{Identity, Message, Sampling, Speaker};
+use gradus_sandbox::Tests;
+use serde_json::{Map, Value};
+
+use crate::attempt::Source;
+use crate::config;
+use crate::question::{Kind, Question};
+use crate::work::{Generation, Slot, Step, Task, Work};
+
+/// One template per kind of question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompts {
+    math: String,
+    choice: String,
+    text: String,
+    code: String,
+}
+
+/// Why a prompt template cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptError {
+    /// The file cannot be read.
+    #[error("prompt template {path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It has no place for the question.
+    #[error("prompt template {path} has no `{{question}}` in it: the question would not be asked")]
+    NoQuestion {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl Default for Prompts {
+    fn default() -> Self {
+        Self {
+            math: include_str!("prompts/math.txt").to_owned(),
+            choice: include_str!("prompts/choice.txt").to_owned(),
+            text: include_str!("prompts/text.txt").to_owned(),
+            code: include_str!("prompts/code.txt").to_owned(),
+        }
+    }
+}
+
+impl Prompts {
+    /// The built-in templates, each replaced by the file that the config names for it.
+    pub fn load(config: &config::Prompts, base: &Path) -> Result<Self, PromptError> {
+        let mut prompts = Self::default();
+        for (file, template) in [
+            (&config.math, &mut prompts.math),
+            (&config.choice, &mut prompts.choice),
+            (&config.text, &mut prompts.text),
+            (&config.code, &mut prompts.code),
+        ] {
+            let Some(file) = file else { continue };
+            let path = base.join(file);
+            *template =
+                std::fs::read_to_string(&path).map_err(|source| PromptError::Io { path: path.clone(), source })?;
+            if !template.contains("{question}") {
+                return Err(PromptError::NoQuestion { path });
+            }
+        }
+        Ok(prompts)
+    }
+
+    /// The first 16 hex digits of a hash over all templates; kept with every grade.
+    pub fn hash(&self) -> String {
+        let all = [&self.math, &self.choice, &self.text, &self.code].map(String::as_str).join("\0");
+        blake3::hash(all.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// The question as the user's message asks it.
+    pub fn render(&self, question: &Question) -> String {
+        let template = match question.kind {
+            Kind::Math => &self.math,
+            Kind::Choice => &self.choice,
+            Kind::Text => &self.text,
+            Kind::Code => &self.code,
+        };
+        let mut text = question.text.trim().to_owned();
+        if question.kind == Kind::Choice && !question.options.is_empty() && !lists_options(&text) {
+            for (letter, option) in ('A'..='Z').zip(&question.options) {
+                text.push_str(&format!("\n{letter}) {option}"));
+            }
+        }
+        if question.kind == Kind::Code && !question.starter.is_empty() && !text.contains(question.starter.trim()) {
+            text.push_str(&format!("\n\nBegin with this code:\n{}", question.starter.trim_end()));
+        }
+        let language = match question.tests.as_deref() {
+            Some(Tests::Function { language, .. }) => language,
+            _ => "python",
+        };
+        template.trim_end().replace("{language}", language).replace("{question}", &text)
+    }
+}
+
+/// Whether the text has lines that begin with `A)` and `B)` or the like.
+fn lists_options(text: &str) -> bool {
+    ["A", "B"].iter().all(|letter| {
+        text.lines().any(|line| {
+            let line = line.trim_start().trim_start_matches('(');
+            line.strip_prefix(letter).is_some_and(|rest| rest.starts_with([')', '.', ':']))
+        })
+    })
+}
+
+/// Everything about a generation but the question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asker {
+    /// Which model.
+    pub model: Identity,
+    /// System prompt.
+    pub system: Option<String>,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// Further fields of the request body.
+    pub extra: Map<String, Value>,
+    /// In which words.
+    pub prompts: Arc<Prompts>,
+}
+
+impl Asker {
+    /// The conversation that asks this question.
+    pub fn messages(&self, question: &Question) -> Vec<Message> {
+        let system = self.system.clone().map(|content| Message { role: Speaker::System, content });
+        let user = Message { role: Speaker::User, content: self.prompts.render(question) };
+        system.into_iter().chain([user]).collect()
+    }
+
+    /// Attempts of a source at a question, with these numbers.
+    pub fn ask(&self, question: &Question, source: Source, numbers: std::ops::Range<u32>) -> Vec<Work> {
+        let generation = Arc::new(Generation {
+            model: self.model.clone(),
+            messages: self.messages(question),
+            sampling: self.sampling.clone(),
+            extra: self.extra.clone(),
+        });
+        let work = |attempt| Work {
+            slot: Slot { source, attempt, step: Step::Generate },
+            task: Task::Generate(generation.clone()),
+        };
+        numbers.map(work).collect()
+    }
+
+    /// The same attempt once more, with a larger limit.
+    pub fn ask_longer(&self, question: &Question, source: Source, attempt: u32, max_tokens: u32) -> Work {
+        let longer = Self { sampling: Sampling { max_tokens, ..self.sampling.clone() }, ..self.clone() };
+        let mut work = longer.ask(question, source, attempt..attempt + 1).pop().expect("one number, one attempt");
+        work.slot.step = Step::Longer;
+        work
+    }
+}
+
+impl From<&config::SamplingConfig> for Sampling {
+    fn from(config: &config::SamplingConfig) -> Self {
+        Self {
+            temperature: config.temperature,
+            top_p: config.top_p,
+            top_k: config.top_k,
+            min_p: config.min_p,
+            max_tokens: config.max_tokens,
+            stop: config.stop.clone(),
+        }
+    }
+}

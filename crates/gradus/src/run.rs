@@ -1,0 +1,654 @@
+//! The stages in their order: asks for what is missing, then derives every table from the ledger.
+//!
+//! Between `sample` and `select` no stage sees more than one question. What was asked for is read back out of
+//! the ledger, so a table depends on bank, config, seed and ledger, and on nothing else.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+
+use crate::attempt::Source;
+use crate::config::Config;
+use crate::derive::{Derived, derive, finish_name, missing};
+use crate::distil::{self, Distil};
+use crate::driver::{DriveError, Driven, Driver, Ended, Event, World};
+use crate::grade::{Graded, grade};
+use crate::judge::{Judge, Judged};
+use crate::ledger::{Ledger, LedgerError, Reader};
+use crate::level::Level;
+use crate::probe::{self, Probe};
+use crate::prompt::{Asker, Prompts};
+use crate::question::{Kind, Question, QuestionId};
+use crate::sample::{Drawn, Sampled, TooFew, not_drawn, sample};
+use crate::select::{Candidate, select};
+use crate::tables::{
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, TableReader,
+    TableWriter, VerdictRow,
+};
+use crate::verdict::Verdict;
+use crate::work::{Reason, Work};
+
+/// How far a run goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// Read the bank.
+    Ingest,
+    /// Ask the student, judge, grade.
+    Grade,
+    /// Draw questions.
+    Sample,
+    /// Ask the teachers, judge.
+    Distil,
+    /// Keep chains of thought.
+    Select,
+}
+
+/// Which part of a run an event belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Asking the student.
+    Probe,
+    /// Asking the teachers.
+    Distil,
+}
+
+impl Phase {
+    /// Its name in progress and report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Distil => "distil",
+        }
+    }
+}
+
+/// The stages of a run, resolved: models have identities, prompts are loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Seed of every draw.
+    pub seed: u64,
+    /// How the student is probed.
+    pub probe: Probe,
+    /// How chains of thought are asked for; no askers if no teacher is set.
+    pub distil: Distil,
+}
+
+/// A model of the config, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolved {
+    /// What it is called in keys.
+    pub identity: gradus_model::Identity,
+    /// System prompt.
+    pub system: Option<String>,
+    /// Further fields of the request body.
+    pub extra: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Plan {
+    /// The plan of a config, given what its models turned out to be.
+    pub fn new(config: &Config, student: Resolved, teachers: Vec<Resolved>, prompts: Arc<Prompts>) -> Self {
+        let asker = |model: Resolved, sampling: &crate::config::SamplingConfig| Asker {
+            model: model.identity,
+            system: model.system,
+            sampling: sampling.into(),
+            extra: model.extra,
+            prompts: prompts.clone(),
+        };
+        let judge = Judge::from(&config.judging);
+        Self {
+            seed: config.seed,
+            probe: Probe {
+                asker: asker(student, &config.probe.sampling),
+                attempts: config.probe.attempts,
+                longer: Probe::longer(config),
+                judge: judge.clone(),
+            },
+            distil: Distil {
+                askers: teachers.into_iter().map(|teacher| asker(teacher, &config.distil.sampling)).collect(),
+                correct: config.distil.correct,
+                tries: config.distil.tries,
+                judge,
+            },
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Ran {
+    /// Questions that entered.
+    pub n_questions: u64,
+    /// Questions by level, in the order of [`Level::ALL`].
+    pub levels: [u64; Level::COUNT],
+    /// Questions that were drawn; none if the run did not come so far.
+    pub sampled: Option<Sampled>,
+    /// Sound chains of thought.
+    pub n_sound: u64,
+    /// Chains of thought that were kept.
+    pub n_selected: u64,
+    /// Drops by stage and reason.
+    pub dropped: HashMap<(String, String), u64>,
+    /// Why it ended early, and in which phase. Tables were not derived then.
+    pub ended: Option<(Phase, Ended)>,
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A table could not be written or read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The ledger could not be written or read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A level has too few questions.
+    #[error(transparent)]
+    TooFew(#[from] TooFew),
+    /// No question entered.
+    #[error("the bank holds no usable question")]
+    NoQuestions,
+    /// There is nobody to write chains of thought.
+    #[error("no `teacher` is set")]
+    NoTeacher,
+    /// A file of the run directory could not be written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The bank could not be read.
+    #[error("{0}")]
+    Questions(String),
+}
+
+impl From<DriveError<TableError>> for RunError {
+    fn from(error: DriveError<TableError>) -> Self {
+        match error {
+            DriveError::Ledger(error) => error.into(),
+            DriveError::Questions(error) => error.into(),
+        }
+    }
+}
+
+/// Receives the events of a run.
+pub type RunObserver<'a> = &'a (dyn Fn(Phase, Event<'_>) + Send + Sync);
+
+/// A run in a directory.
+pub struct Run<'a, W> {
+    /// Folder of the tables.
+    pub tables: PathBuf,
+    /// Settings.
+    pub config: &'a Config,
+    /// Resolved stages.
+    pub plan: &'a Plan,
+    /// Asks the world.
+    pub driver: Driver<W>,
+    /// Runs the driver.
+    pub runtime: &'a Runtime,
+    /// Hears of progress.
+    pub observer: RunObserver<'a>,
+}
+
+/// Writers of the tables that more than one stage adds to.
+struct Shared {
+    verdicts: TableWriter<VerdictRow>,
+    dropped: TableWriter<DroppedRow>,
+    counts: HashMap<(String, String), u64>,
+}
+
+impl Shared {
+    fn drop(&mut self, item: String, kind: &str, stage: &str, reason: &Reason) -> Result<(), TableError> {
+        *self.counts.entry((stage.to_owned(), reason.code.to_owned())).or_default() += 1;
+        self.dropped.push(DroppedRow {
+            item,
+            item_kind: kind.to_owned(),
+            stage: stage.to_owned(),
+            reason: reason.code.to_owned(),
+            detail: reason.detail.clone(),
+        })
+    }
+}
+
+impl<W: World> Run<'_, W> {
+    /// Runs every stage up to `until`. Questions come in bank order; `rows` are what ingest left out.
+    pub fn run<E: std::fmt::Display>(
+        mut self,
+        questions: impl Iterator<Item = Result<Question, E>>,
+        rows: Vec<DroppedRow>,
+        until: Until,
+    ) -> Result<Ran, RunError> {
+        let mut ran = Ran::default();
+        self.clear_tables()?;
+        ran.n_questions = self.write_questions(questions)?;
+        if ran.n_questions == 0 {
+            return Err(RunError::NoQuestions);
+        }
+        let mut shared = Shared {
+            verdicts: TableWriter::create(&self.tables)?,
+            dropped: TableWriter::create(&self.tables)?,
+            counts: HashMap::new(),
+        };
+        for row in rows {
+            *shared.counts.entry((row.stage.clone(), row.reason.clone())).or_default() += 1;
+            shared.dropped.push(row)?;
+        }
+        self.stages(until, &mut ran, &mut shared)?;
+        if ran.ended.is_some() {
+            // Half a table would look like a whole one.
+            return Ok(ran);
+        }
+        shared.verdicts.finish()?;
+        shared.dropped.finish()?;
+        ran.dropped = shared.counts;
+        Ok(ran)
+    }
+
+    fn stages(&mut self, until: Until, ran: &mut Ran, shared: &mut Shared) -> Result<(), RunError> {
+        if until < Until::Grade {
+            return Ok(());
+        }
+        let (plan, observer) = (self.plan, self.observer);
+        let probed = self.driver.drive_on(
+            self.runtime,
+            questions(&self.tables)?,
+            |question, answers| probe::next(&plan.probe, question, answers),
+            &|event| observer(Phase::Probe, event),
+        )?;
+        if let Some(ended) = probed.ended {
+            ran.ended = Some((Phase::Probe, ended));
+            return Ok(());
+        }
+        let graded = self.write_levels(&probed, ran, shared)?;
+        if until < Until::Sample {
+            return Ok(());
+        }
+        let drawn = self.write_sample(&graded, ran, shared)?;
+        if until < Until::Distil {
+            return Ok(());
+        }
+        if plan.distil.askers.is_empty() {
+            return Err(RunError::NoTeacher);
+        }
+        let sampled = questions(&self.tables)?
+            .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
+        let distilled = self.driver.drive_on(
+            self.runtime,
+            sampled,
+            |question, answers| distil::next(&plan.distil, question, answers),
+            &|event| observer(Phase::Distil, event),
+        )?;
+        if let Some(ended) = distilled.ended {
+            ran.ended = Some((Phase::Distil, ended));
+            return Ok(());
+        }
+        self.write_cots(&distilled, &drawn, until, ran, shared)
+    }
+
+    fn clear_tables(&self) -> Result<(), RunError> {
+        let io = |source| RunError::Io { path: self.tables.clone(), source };
+        std::fs::create_dir_all(&self.tables).map_err(io)?;
+        for entry in std::fs::read_dir(&self.tables).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == "parquet" || extension == "partial") {
+                std::fs::remove_file(&path).map_err(|source| RunError::Io { path: path.clone(), source })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_questions<E: std::fmt::Display>(
+        &self,
+        questions: impl Iterator<Item = Result<Question, E>>,
+    ) -> Result<u64, RunError> {
+        let mut writer = TableWriter::create(&self.tables)?;
+        for question in questions {
+            writer.push(question_row(&question.map_err(|error| RunError::Questions(error.to_string()))?))?;
+        }
+        Ok(writer.finish()?)
+    }
+
+    /// Student's attempts, verdicts and levels, from the ledger. Gives back the graded questions in bank order.
+    fn write_levels(
+        &self,
+        probed: &Driven,
+        ran: &mut Ran,
+        shared: &mut Shared,
+    ) -> Result<Vec<(QuestionId, Level)>, RunError> {
+        let reader = self.driver.ledger.reader()?;
+        let mut attempts = TableWriter::<AttemptRow>::create(&self.tables)?;
+        let mut levels = TableWriter::<LevelRow>::create(&self.tables)?;
+        let student = &self.plan.probe.asker.model.name;
+        let mut graded = Vec::new();
+        for question in questions(&self.tables)? {
+            let question = question?;
+            let id = question.id.to_string();
+            let next = |question: &Question, answers: &[_]| probe::next(&self.plan.probe, question, answers);
+            let probed = match derive(&question, next, &reader, &probed.failures)? {
+                Derived::Done(probed) => probed,
+                Derived::Drop(reason) => {
+                    shared.drop(id, "question", "probe", &reason)?;
+                    continue;
+                }
+            };
+            for judged in &probed.attempts {
+                let attempt_id = judged.key.short();
+                let (completion, verdict) = match &judged.result {
+                    Ok(result) => result,
+                    Err(reason) => {
+                        shared.drop(attempt_id, "attempt", "probe", reason)?;
+                        continue;
+                    }
+                };
+                attempts.push(AttemptRow {
+                    attempt_id,
+                    question_id: id.clone(),
+                    model: student.clone(),
+                    attempt: i64::from(judged.number),
+                    reasoning: completion.reasoning.clone(),
+                    answer: completion.answer.clone(),
+                    finish: finish_name(&completion.finish).to_owned(),
+                    prompt_tokens: completion.usage.prompt.map(|n| n as i64),
+                    completion_tokens: completion.usage.completion.map(|n| n as i64),
+                    cost_usd: reader.cost(&judged.key)?,
+                })?;
+                shared.verdicts.push(verdict_row(judged, verdict, &id, "student", student))?;
+            }
+            let grade = grade(&self.config.grade, &probed);
+            levels.push(level_row(&grade, &id, student, self.config))?;
+            match &grade.level {
+                Ok(level) => {
+                    ran.levels[level.index()] += 1;
+                    graded.push((question.id, *level));
+                }
+                Err(reason) => shared.drop(id, "question", "grade", reason)?,
+            }
+        }
+        attempts.finish()?;
+        levels.finish()?;
+        Ok(graded)
+    }
+
+    fn write_sample(
+        &self,
+        graded: &[(QuestionId, Level)],
+        ran: &mut Ran,
+        shared: &mut Shared,
+    ) -> Result<HashMap<QuestionId, Drawn>, RunError> {
+        let sampled = sample(&self.config.sample, self.plan.seed, graded)?;
+        let mut table = TableWriter::create(&self.tables)?;
+        for drawn in &sampled.drawn {
+            table.push(SampleRow {
+                question_id: drawn.id.to_string(),
+                level: drawn.level.to_string(),
+                drawn_for: drawn.drawn_for.to_string(),
+                rank: i64::from(drawn.rank),
+            })?;
+        }
+        table.finish()?;
+        let drawn: HashMap<_, _> = sampled.drawn.iter().map(|drawn| (drawn.id, *drawn)).collect();
+        for (id, level) in graded.iter().filter(|(id, _)| !drawn.contains_key(id)) {
+            shared.drop(id.to_string(), "question", "sample", &not_drawn(*level))?;
+        }
+        ran.sampled = Some(sampled);
+        Ok(drawn)
+    }
+
+    /// Chains of thought, their verdicts, and which are kept, from the ledger.
+    fn write_cots(
+        &self,
+        distilled: &Driven,
+        drawn: &HashMap<QuestionId, Drawn>,
+        until: Until,
+        ran: &mut Ran,
+        shared: &mut Shared,
+    ) -> Result<(), RunError> {
+        let reader = self.driver.ledger.reader()?;
+        let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
+        let mut selection =
+            (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;
+        for question in questions(&self.tables)? {
+            let question = question?;
+            if !drawn.contains_key(&question.id) {
+                continue;
+            }
+            let id = question.id.to_string();
+            let next = |question: &Question, answers: &[_]| distil::next(&self.plan.distil, question, answers);
+            let distilled = match derive(&question, next, &reader, &distilled.failures)? {
+                Derived::Done(distilled) => distilled,
+                Derived::Drop(reason) => {
+                    shared.drop(id, "question", "distil", &reason)?;
+                    continue;
+                }
+            };
+            self.write_question_cots(&distilled.cots, &id, &reader, &mut cots, shared)?;
+            ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
+            if let Some(selection) = &mut selection {
+                ran.n_selected += self.write_selection(&distilled.cots, &id, selection, shared)?;
+            }
+        }
+        cots.finish()?;
+        if let Some(selection) = selection {
+            selection.finish()?;
+        }
+        Ok(())
+    }
+
+    fn write_question_cots(
+        &self,
+        judged: &[Judged],
+        id: &str,
+        reader: &Reader,
+        cots: &mut TableWriter<CotRow>,
+        shared: &mut Shared,
+    ) -> Result<(), RunError> {
+        for judged in judged {
+            let teacher = self.teacher(judged.source);
+            let cot_id = judged.key.short();
+            let (completion, verdict) = match &judged.result {
+                Ok(result) => result,
+                Err(reason) => {
+                    shared.drop(cot_id, "cot", "distil", reason)?;
+                    continue;
+                }
+            };
+            cots.push(CotRow {
+                cot_id,
+                question_id: id.to_owned(),
+                teacher: teacher.to_owned(),
+                attempt: i64::from(judged.number),
+                verdict: verdict.outcome.name().to_owned(),
+                reasoning: completion.reasoning.clone(),
+                answer: completion.answer.clone(),
+                finish: finish_name(&completion.finish).to_owned(),
+                prompt_tokens: completion.usage.prompt.map(|n| n as i64),
+                completion_tokens: completion.usage.completion.map(|n| n as i64),
+                cost_usd: reader.cost(&judged.key)?,
+            })?;
+            shared.verdicts.push(verdict_row(judged, verdict, id, "teacher", teacher))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps chains of thought of one question; gives back how many.
+    fn write_selection(
+        &self,
+        cots: &[Judged],
+        id: &str,
+        selection: &mut TableWriter<SelectionRow>,
+        shared: &mut Shared,
+    ) -> Result<u64, RunError> {
+        let sound: Vec<&Judged> = cots.iter().filter(|judged| judged.is_sound()).collect();
+        let enough = sound.len() >= self.config.distil.min_correct.max(1) as usize;
+        if !enough {
+            let detail = format!(
+                "{} of {} chains of thought are right, {} wanted",
+                sound.len(),
+                cots.len(),
+                self.config.distil.min_correct.max(1)
+            );
+            let code = if sound.is_empty() { "no_correct_cot" } else { "too_few_correct_cots" };
+            shared.drop(id.to_owned(), "question", "select", &Reason::new(code, detail))?;
+        }
+        let chosen = select(&self.config.select, self.plan.seed, &candidates(&sound));
+        let mut n_kept = 0;
+        let mut chosen = chosen.into_iter();
+        for judged in cots.iter().filter(|judged| judged.result.is_ok()) {
+            let chosen = if judged.is_sound() { chosen.next() } else { None };
+            let kept = enough && chosen.is_some_and(|chosen| chosen.kept);
+            n_kept += u64::from(kept);
+            let reason = match &chosen {
+                None if judged.outcome() == Some(crate::verdict::Outcome::Correct) => "truncated",
+                None => "not_correct",
+                Some(_) if !enough => "too_few_correct_cots",
+                Some(chosen) if chosen.kept => "selected",
+                Some(_) => "sibling_preferred",
+            };
+            selection.push(SelectionRow {
+                cot_id: judged.key.short(),
+                question_id: id.to_owned(),
+                selected: kept,
+                rank: chosen.map(|chosen| i64::from(chosen.rank)),
+                probability: chosen.map(|chosen| chosen.probability),
+                reason: reason.to_owned(),
+            })?;
+        }
+        Ok(n_kept)
+    }
+
+    fn teacher(&self, source: Source) -> &str {
+        match source {
+            Source::Student => &self.plan.probe.asker.model.name,
+            Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
+        }
+    }
+}
+
+/// Work that a run would ask for now: the first round of each question, given what the ledger holds. What later
+/// rounds need depends on the answers.
+pub fn first_round(
+    plan: &Plan,
+    ledger: &Ledger,
+    phase: Phase,
+    questions: impl Iterator<Item = Result<Question, TableError>>,
+    mut each: impl FnMut(&Question, Vec<Work>),
+) -> Result<(), RunError> {
+    let reader = ledger.reader()?;
+    for question in questions {
+        let question = question?;
+        let work = match phase {
+            Phase::Probe => missing(&question, |q, a| probe::next(&plan.probe, q, a), &reader)?,
+            Phase::Distil => missing(&question, |q, a| distil::next(&plan.distil, q, a), &reader)?,
+        };
+        each(&question, work);
+    }
+    Ok(())
+}
+
+/// Lengths in tokens if every server told them, else in characters.
+fn candidates(sound: &[&Judged]) -> Vec<Candidate> {
+    let completions: Vec<_> =
+        sound.iter().filter_map(|judged| judged.result.as_ref().ok().map(|(completion, _)| completion)).collect();
+    let tokens: Option<Vec<u64>> = completions.iter().map(|completion| completion.usage.completion).collect();
+    let characters = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count() as u64);
+    let lengths = tokens.unwrap_or_else(|| {
+        completions
+            .iter()
+            .map(|completion| characters(&completion.reasoning) + characters(&completion.answer))
+            .collect()
+    });
+    sound.iter().zip(lengths).map(|(judged, length)| Candidate { key: judged.key, length }).collect()
+}
+
+/// The questions of a run directory, in bank order.
+pub fn questions(tables: &Path) -> Result<impl Iterator<Item = Result<Question, TableError>> + use<>, TableError> {
+    let reader = TableReader::<QuestionRow>::open(tables)?;
+    let path = crate::tables::path::<QuestionRow>(tables);
+    Ok(reader.map(move |row| {
+        let row = row?;
+        let id = row.question_id.clone();
+        question(row).ok_or_else(|| TableError::Shape {
+            path: path.clone(),
+            message: format!("question {id} does not read back; delete the table, it is rebuilt"),
+        })
+    }))
+}
+
+/// A question as a row.
+pub fn question_row(question: &Question) -> QuestionRow {
+    let json = |value: serde_json::Result<String>| value.expect("plain data becomes JSON");
+    QuestionRow {
+        question_id: question.id.to_string(),
+        source_ids: question.source_ids.to_vec(),
+        kind: question.kind.name().to_owned(),
+        question: question.text.clone(),
+        references: question.references.clone(),
+        tolerance: question.tolerance.map(|tolerance| json(serde_json::to_string(&tolerance))),
+        tests: question.tests.as_ref().map(|tests| json(serde_json::to_string(&**tests))),
+        starter: question.starter.clone(),
+        options: question.options.clone(),
+        bank_level: question.level.clone(),
+        subject: question.subject.clone(),
+        source: question.source.clone(),
+        license: question.license.clone(),
+    }
+}
+
+/// The question of a row; none if a column does not hold what [`question_row`] wrote.
+pub fn question(row: QuestionRow) -> Option<Question> {
+    Some(Question {
+        id: QuestionId::parse(&row.question_id)?,
+        source_ids: row.source_ids.into(),
+        kind: Kind::ALL.into_iter().find(|kind| kind.name() == row.kind)?,
+        text: row.question,
+        references: row.references,
+        tolerance: row.tolerance.map(|json| serde_json::from_str(&json)).transpose().ok()?,
+        tests: row.tests.map(|json| serde_json::from_str(&json)).transpose().ok()?.map(Arc::new),
+        starter: row.starter,
+        options: row.options,
+        level: row.bank_level,
+        subject: row.subject,
+        source: row.source,
+        license: row.license,
+    })
+}
+
+fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: &str) -> VerdictRow {
+    VerdictRow {
+        attempt_id: judged.key.short(),
+        question_id: id.to_owned(),
+        role: role.to_owned(),
+        model: model.to_owned(),
+        verdict: verdict.outcome.name().to_owned(),
+        method: verdict.method.clone(),
+        version: verdict.version.to_owned(),
+        extracted: verdict.extracted.clone(),
+        explanation: verdict.explanation.clone(),
+        tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
+        tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
+    }
+}
+
+fn level_row(graded: &Graded, id: &str, student: &str, config: &Config) -> LevelRow {
+    let pass_rate = graded.pass_rate();
+    LevelRow {
+        question_id: id.to_owned(),
+        student: student.to_owned(),
+        grader: config.grade.grader.name().to_owned(),
+        level: graded.level.as_ref().map_or_else(|_| "ungraded".to_owned(), Level::to_string),
+        reason: graded.level.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),
+        score: graded.score,
+        pass_rate: pass_rate.map(|(rate, ..)| rate),
+        pass_rate_low: pass_rate.map(|(_, low, _)| low),
+        pass_rate_high: pass_rate.map(|(.., high)| high),
+        n_attempts: i64::from(graded.n_attempts),
+        n_countable: i64::from(graded.n_countable),
+        n_correct: i64::from(graded.n_correct),
+        n_truncated: i64::from(graded.n_truncated),
+        n_undecided: i64::from(graded.n_undecided),
+    }
+}

@@ -1,0 +1,238 @@
+//! Which questions are worth a teacher's time? Drawn level by level from a wanted distribution.
+//!
+//! P_eval and P_C are those of arXiv 2504.11919 (method): the student's own distribution over easy and 1..5,
+//! or a curriculum w_i / sum w over 1..5. The weights are open in the paper. Draws are keyed by seed and
+//! question, so the same question is drawn whatever else stands in the bank.
+
+use crate::config::{Sample, SampleBy, Shortage};
+use crate::level::Level;
+use crate::question::QuestionId;
+use crate::stats::draw;
+use crate::work::Reason;
+
+/// A drawn question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drawn {
+    /// The question.
+    pub id: QuestionId,
+    /// Its level.
+    pub level: Level,
+    /// The level whose place it takes.
+    pub drawn_for: Level,
+    /// Position of its draw within its level, from 0.
+    pub rank: u32,
+}
+
+/// Why no sample could be drawn.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("level {level} has {available} questions, {wanted} are wanted")]
+pub struct TooFew {
+    /// Which level.
+    pub level: Level,
+    /// How many it has.
+    pub available: u64,
+    /// How many are wanted of it.
+    pub wanted: u64,
+}
+
+/// A sample, and what was wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// In the order of the questions given.
+    pub drawn: Vec<Drawn>,
+    /// Questions wanted per level, in the order of [`Level::ALL`]; none for `random`.
+    pub wanted: Option<[u64; Level::COUNT]>,
+}
+
+/// Draws from graded questions.
+///
+/// # Errors
+/// With `shortage: stop`, if a level has too few.
+pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Result<Sampled, TooFew> {
+    let size = config.size.unwrap_or(u64::MAX);
+    let mut available = [0u64; Level::COUNT];
+    for (_, level) in graded {
+        available[level.index()] += 1;
+    }
+    // Ranks within each level, by keyed draw.
+    let mut order: Vec<usize> = (0..graded.len()).collect();
+    order.sort_by_key(|&at| (draw(seed, "sample", &graded[at].0.number().to_le_bytes()), graded[at].0));
+    let mut n_ranked = [0u32; Level::COUNT];
+    let mut ranks = vec![0u32; graded.len()];
+    for &at in &order {
+        let level = graded[at].1.index();
+        ranks[at] = n_ranked[level];
+        n_ranked[level] += 1;
+    }
+    if config.by == SampleBy::Random {
+        let mut drawn_at: Vec<usize> = order.into_iter().take(usize::try_from(size).unwrap_or(usize::MAX)).collect();
+        drawn_at.sort_unstable();
+        let drawn = drawn_at
+            .into_iter()
+            .map(|at| Drawn { id: graded[at].0, level: graded[at].1, drawn_for: graded[at].1, rank: ranks[at] })
+            .collect();
+        return Ok(Sampled { drawn, wanted: None });
+    }
+    let shares: [f64; Level::COUNT] = match config.by {
+        SampleBy::PEval => available.map(|n| n as f64),
+        SampleBy::PC => std::array::from_fn(|level| if level == 0 { 0.0 } else { config.weights[level - 1] }),
+        SampleBy::Shares => config.shares,
+        SampleBy::Random => unreachable!("returned above"),
+    };
+    let size = match config.size {
+        Some(size) => size,
+        // As many as the shares allow: all questions of the levels that are wanted at all.
+        None => {
+            Level::ALL.iter().filter(|level| shares[level.index()] > 0.0).map(|level| available[level.index()]).sum()
+        }
+    };
+    let wanted = largest_remainder(&shares, size);
+    let taken = take(config.shortage, &wanted, &available)?;
+
+    // Questions of a level serve the levels in order, its own first.
+    let mut drawn = Vec::new();
+    for (at, &(id, level)) in graded.iter().enumerate() {
+        let rank = u64::from(ranks[at]);
+        let own = level.index();
+        let mut end = taken[own][own];
+        let mut drawn_for = (rank < end).then_some(level);
+        for other in Level::ALL.into_iter().filter(|other| *other != level) {
+            if drawn_for.is_none() && rank < end + taken[own][other.index()] {
+                drawn_for = Some(other);
+            }
+            end += taken[own][other.index()];
+        }
+        drawn.extend(drawn_for.map(|drawn_for| Drawn { id, level, drawn_for, rank: ranks[at] }));
+    }
+    Ok(Sampled { drawn, wanted: Some(wanted) })
+}
+
+/// Integer counts that sum to `size` and follow the shares: largest remainder, ties to the harder level.
+fn largest_remainder(shares: &[f64; Level::COUNT], size: u64) -> [u64; Level::COUNT] {
+    let sum: f64 = shares.iter().sum();
+    if sum <= 0.0 {
+        return [0; Level::COUNT];
+    }
+    let exact = shares.map(|share| share / sum * size as f64);
+    let mut counts = exact.map(|share| share.floor() as u64);
+    let mut order: Vec<usize> = (0..Level::COUNT).filter(|&level| shares[level] > 0.0).collect();
+    order.sort_by(|&a, &b| (exact[b].fract()).total_cmp(&exact[a].fract()).then(b.cmp(&a)));
+    let left = size - counts.iter().sum::<u64>().min(size);
+    for &level in order.iter().cycle().take(left as usize) {
+        counts[level] += 1;
+    }
+    counts
+}
+
+/// How many of each level serve each level: `taken[own][served]`.
+fn take(
+    shortage: Shortage,
+    wanted: &[u64; Level::COUNT],
+    available: &[u64; Level::COUNT],
+) -> Result<[[u64; Level::COUNT]; Level::COUNT], TooFew> {
+    let mut taken = [[0; Level::COUNT]; Level::COUNT];
+    let mut left = *available;
+    for level in 0..Level::COUNT {
+        taken[level][level] = wanted[level].min(left[level]);
+        left[level] -= taken[level][level];
+    }
+    for level in 0..Level::COUNT {
+        let mut lacking = wanted[level] - taken[level][level];
+        if lacking == 0 {
+            continue;
+        }
+        match shortage {
+            Shortage::Stop => {
+                return Err(TooFew { level: Level::ALL[level], available: available[level], wanted: wanted[level] });
+            }
+            Shortage::RepeatNot => {}
+            Shortage::SpillNearest => {
+                let mut others: Vec<usize> = (0..Level::COUNT).filter(|&other| other != level).collect();
+                others.sort_by_key(|&other| (other.abs_diff(level), std::cmp::Reverse(other)));
+                for other in others {
+                    let n = lacking.min(left[other]);
+                    taken[other][level] += n;
+                    left[other] -= n;
+                    lacking -= n;
+                }
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Why a graded question was not drawn.
+pub fn not_drawn(level: Level) -> Reason {
+    Reason::new("not_sampled", format!("level {level} had its share without it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::question::Kind;
+
+    fn bank(levels: &[u8]) -> Vec<(QuestionId, Level)> {
+        levels
+            .iter()
+            .enumerate()
+            .map(|(n, &level)| (QuestionId::of(Kind::Math, &n.to_string(), &[]), Level::ALL[usize::from(level) % 6]))
+            .collect()
+    }
+
+    #[test]
+    fn the_curriculum_has_no_easy_questions() {
+        let graded = bank(&(0..60).collect::<Vec<_>>());
+        let config = Sample { by: SampleBy::PC, size: Some(15), ..Sample::default() };
+        let sampled = sample(&config, 1, &graded).unwrap();
+        assert_eq!(sampled.wanted, Some([0, 5, 4, 3, 2, 1]));
+        assert_eq!(sampled.drawn.len(), 15);
+        assert!(sampled.drawn.iter().all(|drawn| drawn.level != Level::Easy));
+    }
+
+    #[test]
+    fn a_level_with_too_few_stops_spills_or_stays_short() {
+        let graded = bank(&[5, 5, 4, 4, 4, 4, 0, 0, 0, 0]);
+        let by = |shortage| Sample {
+            by: SampleBy::Shares,
+            shares: [0., 0., 0., 0., 0., 1.],
+            size: Some(4),
+            shortage,
+            ..Sample::default()
+        };
+        assert!(sample(&by(Shortage::Stop), 0, &graded).is_err());
+        assert_eq!(sample(&by(Shortage::RepeatNot), 0, &graded).unwrap().drawn.len(), 2);
+        let spilt = sample(&by(Shortage::SpillNearest), 0, &graded).unwrap().drawn;
+        assert_eq!(spilt.iter().filter(|drawn| drawn.level == Level::Hard(4)).count(), 2);
+        assert!(spilt.iter().all(|drawn| drawn.drawn_for == Level::Hard(5)));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_follow_the_shares(levels in prop::collection::vec(0u8..6, 1..200), size in 1u64..300, seed: u64) {
+            let graded = bank(&levels);
+            for by in [SampleBy::PEval, SampleBy::PC, SampleBy::Shares, SampleBy::Random] {
+                let config = Sample { by, size: Some(size), ..Sample::default() };
+                let sampled = sample(&config, seed, &graded).unwrap();
+                prop_assert_eq!(sampled.drawn.len() as u64, size.min(levels.len() as u64));
+                if let Some(wanted) = sampled.wanted {
+                    prop_assert_eq!(wanted.iter().sum::<u64>(), size);
+                }
+            }
+        }
+
+        #[test]
+        fn a_question_is_drawn_whatever_else_is_in_the_bank(n in 20usize..80, seed: u64) {
+            // Half of the bank removed: whoever was in the first half of the order within its level stays.
+            let graded = bank(&vec![3; n]);
+            let config = Sample { size: Some(10), ..Sample::default() };
+            let ids = |graded: &[_]| sample(&config, seed, graded).unwrap().drawn.iter().map(|d| d.id).collect::<std::collections::HashSet<_>>();
+            let all = ids(&graded);
+            let half = ids(&graded[..n / 2]);
+            for id in graded[..n / 2].iter().map(|(id, _)| id).filter(|id| all.contains(id)) {
+                prop_assert!(half.contains(id));
+            }
+        }
+    }
+}

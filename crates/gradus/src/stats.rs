@@ -1,0 +1,41 @@
+//! Small statistics, each with its source.
+
+/// The normal quantile of a two-sided 95 % interval.
+const Z95: f64 = 1.959_963_984_540_054;
+
+/// 95 % interval of a proportion after Wilson (1927): `(low, high)` within 0..=1; the whole range for no trials.
+pub fn wilson(n_hits: u64, n_trials: u64) -> (f64, f64) {
+    if n_trials == 0 {
+        return (0.0, 1.0);
+    }
+    let n = n_trials as f64;
+    let p = n_hits as f64 / n;
+    let z2 = Z95 * Z95;
+    let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+/// A draw in 0..2^64 for an item, from the run's seed: independent of whatever else is drawn.
+pub fn draw(seed: u64, purpose: &str, item: &[u8]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(&(purpose.len() as u64).to_le_bytes());
+    hasher.update(purpose.as_bytes());
+    hasher.update(item);
+    u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilson_agrees_with_hand_computed_values() {
+        let (low, high) = wilson(1, 4);
+        assert!((low - 0.045_59).abs() < 1e-4 && (high - 0.699_36).abs() < 1e-4, "{low} {high}");
+        assert_eq!(wilson(0, 0), (0.0, 1.0));
+        assert_eq!(wilson(0, 8).0, 0.0);
+        assert!(wilson(8, 8).1 > 0.999_999);
+    }
+}

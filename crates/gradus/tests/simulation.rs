@@ -1,0 +1,369 @@
+//! The real driver, stages and ledger against a seeded world of faults, under power cuts.
+//!
+//! Oracle: the tables are byte for byte those of a run without faults; nothing recorded is asked again; the
+//! counts add up. Time is paused, the ledger's file is not synced, and a power cut drops the driver and the
+//! open group of the ledger at a random step. `GRADUS_SIM_SEEDS=100000` runs more seeds.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gradus::attempt::Key;
+use gradus::config::{Config, SampleBy};
+use gradus::driver::{Asked, Driver, Performed, Stop, World};
+use gradus::ledger::{Ledger, Reader};
+use gradus::prompt::Prompts;
+use gradus::question::{Kind, Question, QuestionId};
+use gradus::run::{Plan, Resolved, Run, Until};
+use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
+use gradus::work::Task;
+use gradus::{distil, probe};
+use gradus_model::{Fault, FaultKind, Identity, Raw, Usage, Wire};
+use gradus_sandbox::{Status, TestOutcome, Tests};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Notify, watch};
+
+/// A number from a seed and a purpose.
+fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().unwrap())
+}
+
+/// A world whose answers depend on what is asked alone, and whose faults, delays and end depend on the seed.
+struct SimWorld {
+    seed: u64,
+    faults: bool,
+    /// The step at which the power goes.
+    cut_at: u64,
+    steps: AtomicU64,
+    cut: Notify,
+    tries: Mutex<HashMap<Key, u64>>,
+    ledger: Mutex<Reader>,
+    asked_again: AtomicU64,
+}
+
+impl SimWorld {
+    fn new(seed: u64, faults: bool, cut_at: u64, ledger: &Ledger) -> Self {
+        Self {
+            seed,
+            faults,
+            cut_at,
+            steps: AtomicU64::new(0),
+            cut: Notify::new(),
+            tries: Mutex::default(),
+            ledger: Mutex::new(ledger.reader().unwrap()),
+            asked_again: AtomicU64::new(0),
+        }
+    }
+
+    async fn step(&self) {
+        if self.steps.fetch_add(1, Ordering::Relaxed) == self.cut_at {
+            self.cut.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn fault(kind: FaultKind, retry_after: Option<Duration>) -> Fault {
+    Fault { kind, message: format!("simulated {kind:?}"), status: Some(500), retry_after, body: None }
+}
+
+fn chat(text: &str, finish: &str, n_tokens: u64) -> String {
+    serde_json::json!({
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": n_tokens},
+    })
+    .to_string()
+}
+
+#[async_trait]
+impl World for SimWorld {
+    async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
+        let key = asked.keys.attempt;
+        if self.ledger.lock().unwrap().get(&key).unwrap().is_some() {
+            self.asked_again.fetch_add(1, Ordering::Relaxed);
+        }
+        let n_try = {
+            let mut tries = self.tries.lock().unwrap();
+            let n_try = tries.entry(key).or_default();
+            *n_try += 1;
+            *n_try
+        };
+        let fate = hash(&[&self.seed.to_le_bytes(), &key.0, &n_try.to_le_bytes()]);
+        self.step().await;
+        if self.faults {
+            tokio::time::sleep(Duration::from_millis(fate % 3_000)).await;
+        }
+        self.step().await;
+        let answer = hash(&[&key.0]);
+        if self.faults {
+            match (fate >> 20) % 12 {
+                0 => return Err(fault(FaultKind::Transient, None)),
+                1 => return Err(fault(FaultKind::RateLimited, Some(Duration::from_millis(fate % 9_000)))),
+                2 => {
+                    tokio::time::sleep(Duration::from_mins(5)).await;
+                    return Err(fault(FaultKind::Transient, None));
+                }
+                3 => {
+                    let cut = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\\\boxed{0}\"}}]}\n\n";
+                    return Ok(Performed::Raw(Raw { wire: Wire::ChatSse, body: cut.to_vec().into() }));
+                }
+                4 => {
+                    return Ok(Performed::Raw(Raw {
+                        wire: Wire::ChatJson,
+                        body: b"<html>busy</html>".to_vec().into(),
+                    }));
+                }
+                5 => {
+                    let error = br#"{"error":{"message":"upstream","code":502}}"#;
+                    return Ok(Performed::Raw(Raw { wire: Wire::ChatJson, body: error.to_vec().into() }));
+                }
+                _ => {}
+            }
+        }
+        if let Task::Execute(execution) = &asked.work.task {
+            let status = [Status::Passed, Status::Failed, Status::SandboxError][(answer % 3) as usize];
+            assert!(matches!(*execution.tests, Tests::Stdin { .. }));
+            let test =
+                serde_json::json!({"status": status, "detail": "", "cpu_ms": 1, "wall_ms": 1, "memory_bytes": 1});
+            let test: TestOutcome = serde_json::from_value(test).unwrap();
+            return Ok(Performed::Executed(gradus_sandbox::Outcome { tests: vec![test], total: 1 }));
+        }
+        let code = asked.source_ids[0].starts_with("code");
+        let body = match answer % 11 {
+            0 => return Err(fault(FaultKind::ContextTooLong, None)),
+            1 => return Err(fault(FaultKind::ContentFiltered, None)),
+            2 => chat("I keep thinking about 1, 2, 3", "length", 64),
+            3 => chat("I do not know.", "stop", 4),
+            _ if code => chat(&format!("```python\nprint({})\n```", answer % 5), "stop", answer % 50),
+            _ => chat(&format!("So it is \\boxed{{{}}}.", (answer >> 8) % 3), "stop", answer % 50),
+        };
+        Ok(Performed::Raw(Raw { wire: Wire::ChatJson, body: body.into_bytes().into() }))
+    }
+
+    fn now_ms(&self) -> i64 {
+        1_000
+    }
+
+    fn cost(&self, _: &gradus::work::Work, usage: &Usage) -> Option<f64> {
+        usage.completion.map(|n| n as f64 * 1e-6)
+    }
+}
+
+/// A world that must not be asked.
+struct Nobody;
+
+#[async_trait]
+impl World for Nobody {
+    async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
+        panic!("{:?} is in the ledger and was asked again", asked.work.slot);
+    }
+
+    fn now_ms(&self) -> i64 {
+        0
+    }
+
+    fn cost(&self, _: &gradus::work::Work, _: &Usage) -> Option<f64> {
+        None
+    }
+}
+
+fn bank(seed: u64) -> Vec<Question> {
+    let n = 6 + seed % 8;
+    (0..n)
+        .map(|at| {
+            let code = (seed + at) % 4 == 0;
+            let kind = if code { Kind::Code } else { Kind::Math };
+            let text = format!("Question {at} of bank {}", seed % 17);
+            let tests = Tests::Stdin { cases: vec![] };
+            Question {
+                id: QuestionId::of(kind, &text, &[]),
+                source_ids: vec![format!("{}/{at}", if code { "code" } else { "math" })].into(),
+                kind,
+                text,
+                references: if code { vec![] } else { vec![(at % 3).to_string()] },
+                tolerance: None,
+                tests: code.then(|| Arc::new(tests)),
+                starter: String::new(),
+                options: vec![],
+                level: None,
+                subject: None,
+                source: "sim".into(),
+                license: None,
+            }
+        })
+        .collect()
+}
+
+fn config(seed: u64) -> Config {
+    let mut config = Config { seed, ..Config::default() };
+    config.probe.attempts = 1 + (seed % 4) as u32;
+    config.distil.correct = 1 + (seed % 3) as u32;
+    config.distil.tries = config.distil.correct + (seed % 5) as u32;
+    config.driver.in_flight = 1 + (seed % 9) as u32;
+    config.driver.max_tries = u32::MAX;
+    config.driver.give_up_after_s = u64::from(u32::MAX);
+    config.sample.by = [SampleBy::PEval, SampleBy::PC, SampleBy::Random][(seed % 3) as usize];
+    config.sample.size = Some(4);
+    config
+}
+
+fn plan(config: &Config) -> Plan {
+    let model = |name: &str| Resolved {
+        identity: Identity { name: name.into(), revision: String::new() },
+        system: None,
+        extra: serde_json::Map::new(),
+    };
+    // Student and first teacher are the same model, so that they share answers.
+    Plan::new(config, model("m"), vec![model("m"), model("t")], Arc::new(Prompts::default()))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+/// The whole run, told to nobody but the ledger (and the world, if it is not `Nobody`).
+fn tables<W: World>(
+    world: Arc<W>,
+    ledger: Ledger,
+    runtime: &Runtime,
+    folder: &Path,
+    seed: u64,
+    until: Until,
+) -> gradus::run::Ran {
+    let (config, (_keep, stop)) = (config(seed), watch::channel(Stop::No));
+    let plan = plan(&config);
+    let driver = Driver { world, ledger: Arc::new(ledger), config: config.driver.clone(), stop };
+    let run = Run { tables: folder.to_owned(), config: &config, plan: &plan, driver, runtime, observer: &|_, _| {} };
+    run.run(bank(seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
+}
+
+/// Drives one phase under faults and power cuts until it is through; gives back how many cuts there were.
+fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
+    let config = config(seed);
+    let plan = plan(&config);
+    for life in 0.. {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let ledger = Arc::new(Ledger::simulated(path).unwrap());
+        let luck = hash(&[&seed.to_le_bytes(), phase.as_bytes(), &u64::to_le_bytes(life)]);
+        let cut_at = if life < 4 { luck % 60 } else { u64::MAX };
+        let world = Arc::new(SimWorld::new(luck, true, cut_at, &ledger));
+        let (_keep, stop) = watch::channel(Stop::No);
+        let mut driver = Driver { world: world.clone(), ledger, config: config.driver.clone(), stop };
+        let questions = bank(seed).into_iter().map(Ok::<_, String>);
+        let through = runtime.block_on(async {
+            let probe = |q: &Question, a: &[_]| probe::next(&plan.probe, q, a);
+            let distil = |q: &Question, a: &[_]| distil::next(&plan.distil, q, a);
+            let wanted = questions.filter(|question| drawn.contains(&question.as_ref().unwrap().id.to_string()));
+            let drive = async {
+                match phase {
+                    "probe" => driver.drive(bank(seed).into_iter().map(Ok::<_, String>), probe, &|_| {}).await,
+                    _ => driver.drive(wanted, distil, &|_| {}).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                driven = drive => {
+                    let driven = driven.unwrap();
+                    assert!(driven.ended.is_none() && driven.failures.is_empty());
+                    true
+                }
+                () = world.cut.notified() => false,
+            }
+        });
+        assert_eq!(world.asked_again.load(Ordering::Relaxed), 0, "seed {seed}: a recorded result was asked again");
+        if through {
+            return life;
+        }
+    }
+    unreachable!()
+}
+
+fn read_all(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+fn check(seed: u64) -> u64 {
+    let home = tempfile::tempdir().unwrap();
+    let (clean, stormy) = (home.path().join("clean"), home.path().join("stormy"));
+    {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let ledger = Ledger::simulated(&home.path().join("clean.sqlite")).unwrap();
+        let world = Arc::new(SimWorld::new(seed, false, u64::MAX, &ledger));
+        tables(world, ledger, &runtime, &clean, seed, Until::Select);
+    }
+    let path = home.path().join("stormy.sqlite");
+    let mut n_cuts = storm(seed, &path, "probe", &[]);
+    let from_ledger = |until| {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        tables(Arc::new(Nobody), Ledger::simulated(&path).unwrap(), &runtime, &stormy, seed, until)
+    };
+    from_ledger(Until::Sample);
+    let drawn: Vec<String> =
+        TableReader::<SampleRow>::open(&stormy).unwrap().map(|row| row.unwrap().question_id).collect();
+    n_cuts += storm(seed, &path, "distil", &drawn);
+    let ran = from_ledger(Until::Select);
+
+    for ((name, clean), (other, stormy)) in read_all(&clean).iter().zip(&read_all(&stormy)) {
+        assert!(name == other && clean == stormy, "seed {seed}: table {name} differs from that of the clean run");
+    }
+    // Every question that entered is selected or dropped, once.
+    let mut fates: HashMap<String, Vec<String>> =
+        TableReader::<QuestionRow>::open(&stormy).unwrap().map(|row| (row.unwrap().question_id, vec![])).collect();
+    let mut n_kept = 0;
+    for row in TableReader::<SelectionRow>::open(&stormy).unwrap().map(Result::unwrap).filter(|row| row.selected) {
+        n_kept += 1;
+        fates.get_mut(&row.question_id).unwrap().push("selected".into());
+    }
+    for row in TableReader::<DroppedRow>::open(&stormy).unwrap().map(Result::unwrap) {
+        if row.item_kind == "question" {
+            fates.get_mut(&row.item).unwrap().push(row.reason);
+        }
+    }
+    assert_eq!(n_kept, ran.n_selected);
+    for (id, fate) in fates {
+        assert_eq!(fate.len(), 1, "seed {seed}: question {id} left {} times: {fate:?}", fate.len());
+    }
+    assert!(tables::path::<SelectionRow>(&stormy).exists());
+    n_cuts
+}
+
+#[test]
+fn tables_after_faults_and_power_cuts_are_those_of_a_clean_run() {
+    let n_seeds: u64 = std::env::var("GRADUS_SIM_SEEDS").map_or(1_000, |n| n.parse().unwrap());
+    let next = AtomicU64::new(0);
+    let n_cuts = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= n_seeds {
+                        break;
+                    }
+                    n_cuts.fetch_add(check(seed), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let n_cuts = n_cuts.load(Ordering::Relaxed);
+    println!("{n_seeds} seeds, {n_cuts} power cuts");
+    assert!(n_cuts > n_seeds / 2, "the storm must really cut: {n_cuts} cuts in {n_seeds} seeds");
+}
