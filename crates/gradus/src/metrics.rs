@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Price, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
+use crate::stats::wilson;
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, Row, SampleRow, SelectionRow, TableError, TableReader,
     VerdictRow, path,
@@ -162,16 +163,10 @@ impl Share {
         if n == 0 {
             return Self { count, n, ..Self::default() };
         }
-        /// The 97.5 % quantile of the normal distribution.
-        const Z: f64 = 1.959_963_984_540_054;
-        let cases = n as f64;
-        let rate = count as f64 / cases;
-        let scale = 1.0 + Z * Z / cases;
-        let centre = (rate + Z * Z / (2.0 * cases)) / scale;
-        let half = Z / scale * (rate * (1.0 - rate) / cases + Z * Z / (4.0 * cases * cases)).sqrt();
+        let (low, high) = wilson(count, n);
         // At the ends the interval touches 0 or 1 exactly; rounding must not miss it.
-        let low = if count == 0 { 0.0 } else { centre - half };
-        let high = if count == n { 1.0 } else { centre + half };
+        let high = if count == n { 1.0 } else { high };
+        let rate = count as f64 / n as f64;
         Self { count, n, rate: Some(rate), low: Some(low), high: Some(high) }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::level::Level;
+use crate::stats::draw;
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, Row, SelectionRow, TableError, TableReader, VerdictRow, path,
 };
@@ -61,13 +62,12 @@ struct Reply {
 /// Draws the questions and gathers what the tables hold about them. Memory is bounded by what is shown.
 pub(super) fn pick(tables: &Path, seed: u64) -> Result<Vec<LevelSamples>, TableError> {
     // Per level the questions with the lowest draws.
-    let mut drawn: Vec<Vec<([u8; 32], LevelRow)>> = (0..=Level::COUNT).map(|_| Vec::new()).collect();
+    let mut drawn: Vec<Vec<(u64, LevelRow)>> = (0..=Level::COUNT).map(|_| Vec::new()).collect();
     each::<LevelRow>(tables, |row| {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&seed.to_le_bytes()).update(row.question_id.as_bytes());
+        let order = draw(seed, "report", row.question_id.as_bytes());
         let level = &mut drawn[Level::parse(&row.level).map_or(Level::COUNT, Level::index)];
-        level.push((*hasher.finalize().as_bytes(), row));
-        level.sort_by_key(|(draw, _)| *draw);
+        level.push((order, row));
+        level.sort_by_key(|(order, _)| *order);
         level.truncate(PER_LEVEL);
     })?;
     let mut shown: HashMap<String, Shown> = HashMap::new();
