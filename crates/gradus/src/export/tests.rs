@@ -1,0 +1,323 @@
+//! Exports of small tables made by hand.
+
+use std::path::Path;
+
+use arrow::array::{Array, AsArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+
+use super::*;
+use crate::config::Format;
+use crate::tables::{CotRow, LevelRow, Row, SelectionRow, TableWriter, VerdictRow};
+
+/// Tables of `n` questions with two chains of thought each, of which the second is kept at every third question.
+fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
+    let tables = folder.join("tables");
+    std::fs::create_dir_all(&tables).unwrap();
+    let mut questions = TableWriter::<QuestionRow>::create(&tables).unwrap();
+    let mut levels = TableWriter::<LevelRow>::create(&tables).unwrap();
+    let mut cots = TableWriter::<CotRow>::create(&tables).unwrap();
+    let mut verdicts = TableWriter::<VerdictRow>::create(&tables).unwrap();
+    let mut selection = TableWriter::<SelectionRow>::create(&tables).unwrap();
+    for q in 0..n {
+        let question_id = format!("{q:016x}");
+        questions
+            .push(QuestionRow {
+                question_id: question_id.clone(),
+                source_ids: vec![format!("s{q}")],
+                kind: "math".into(),
+                question: format!("What is {q} + 1?"),
+                references: vec![(q + 1).to_string()],
+                tolerance: None,
+                tests: None,
+                starter: String::new(),
+                options: Vec::new(),
+                bank_level: None,
+                subject: (q % 2 == 0).then(|| "sums".into()),
+                source: "hand".into(),
+                license: Some("mit".into()),
+            })
+            .unwrap();
+        if q % 4 != 1 {
+            levels.push(level(&question_id)).unwrap();
+        }
+        for attempt in 0..2 {
+            let cot_id = format!("{:016x}", q * 2 + attempt);
+            let verdict = |role: &str, method: &str| VerdictRow {
+                attempt_id: cot_id.clone(),
+                question_id: question_id.clone(),
+                role: role.into(),
+                model: "m".into(),
+                verdict: "correct".into(),
+                method: method.into(),
+                version: "1".into(),
+                extracted: None,
+                explanation: String::new(),
+                tests_passed: None,
+                tests_total: None,
+            };
+            // The same model in both roles shares its attempts.
+            verdicts.push(verdict("student", "wrong role")).unwrap();
+            verdicts.push(verdict("teacher", "verify:int=int")).unwrap();
+            cots.push(CotRow {
+                cot_id: cot_id.clone(),
+                question_id: question_id.clone(),
+                teacher: "teacher/t".into(),
+                attempt: attempt as i64,
+                verdict: "correct".into(),
+                reasoning: (q % 2 == 0).then(|| text(q)),
+                answer: Some(format!("So:\n\n\\boxed{{{}}}", q + 1)),
+                finish: "stop".into(),
+                prompt_tokens: Some(10),
+                completion_tokens: Some(q as i64),
+                cost_usd: None,
+            })
+            .unwrap();
+            selection
+                .push(SelectionRow {
+                    cot_id,
+                    question_id: question_id.clone(),
+                    selected: attempt == 1 && q % 3 == 0,
+                    rank: Some(attempt as i64),
+                    probability: None,
+                    reason: "drawn".into(),
+                })
+                .unwrap();
+        }
+    }
+    questions.finish().unwrap();
+    levels.finish().unwrap();
+    cots.finish().unwrap();
+    verdicts.finish().unwrap();
+    selection.finish().unwrap();
+}
+
+fn level(question_id: &str) -> LevelRow {
+    LevelRow {
+        question_id: question_id.into(),
+        student: "s".into(),
+        grader: "pass_rate".into(),
+        level: "3".into(),
+        reason: None,
+        score: None,
+        pass_rate: Some(0.5),
+        pass_rate_low: None,
+        pass_rate_high: None,
+        n_attempts: 2,
+        n_countable: 2,
+        n_correct: 1,
+        n_truncated: 0,
+        n_undecided: 0,
+    }
+}
+
+fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, ExportError> {
+    let run = RunFacts { tool: "gradus 0".into(), config_hash: "c0ffee".into(), ..RunFacts::default() };
+    let prompt = |question: &QuestionRow| Prompt {
+        messages: vec![Message { role: Speaker::User, content: format!("{}\nBox it.", question.question) }],
+        hash: "abcd".into(),
+    };
+    let facts = ExportFacts {
+        name: "hand-made",
+        student: "org/student",
+        languages: &["en".to_owned()],
+        run: &run,
+        funnel: &[FunnelStep { step: "entered".into(), unit: "questions".into(), count: 9 }],
+        prompt: &prompt,
+    };
+    write_within(folder, config, &facts, limits)
+}
+
+fn jsonl(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Every file below a folder with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn kept_rows_are_joined_with_what_is_known_about_them() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|_| "it is easy".into());
+    let exported = export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    assert_eq!(exported.rows, 4);
+    assert!(exported.files.iter().all(|file| file.is_file()), "{:?}", exported.files);
+    let rows = jsonl(&folder.path().join("export/trl/train.jsonl"));
+    assert_eq!(rows.len(), 4);
+    assert_eq!(
+        serde_json::to_string(&rows[2]).unwrap(),
+        r#"{"prompt":[{"role":"user","content":"What is 6 + 1?\nBox it."}],"completion":[{"role":"assistant","content":"<think>\nit is easy\n</think>\n\nSo:\n\n\\boxed{7}"}],"question_id":"0000000000000006","source_id":"s6","kind":"math","subject":"sums","source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5,"teacher":"teacher/t","cot_id":"000000000000000d","attempt":1,"verdict":"correct","verdict_method":"verify:int=int","verdict_version":"1","finish":"stop","completion_tokens":6,"selection_rank":1,"selection_reason":"drawn","prompt_hash":"abcd"}"#
+    );
+    // Question 9 has no level.
+    assert_eq!(rows[3]["level"], Value::Null);
+    let chat = jsonl(&folder.path().join("export/messages/train.jsonl"));
+    assert_eq!(chat[2]["messages"][0], rows[2]["prompt"][0]);
+    assert_eq!(chat[2]["messages"][1], rows[2]["completion"][0]);
+    assert_eq!(exported.longest.tokens, Some(19));
+    assert_eq!(
+        exported.notes,
+        [
+            "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)"
+        ]
+    );
+    assert!(exported.next[1].contains("--max_length 1024"), "{:?}", exported.next);
+}
+
+#[test]
+fn parquet_holds_the_same_rows_as_jsonl_in_the_form_of_the_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|_| "it is easy".into());
+    export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    let path = folder.path().join("export/trl/data/train-00000-of-00001.parquet");
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let metadata = builder.metadata().clone();
+    let values = metadata.file_metadata().key_value_metadata().unwrap();
+    let value = |key: &str| values.iter().find(|kv| kv.key == key).and_then(|kv| kv.value.clone()).unwrap();
+    assert_eq!(
+        value("content_defined_chunking"),
+        r#"{"min_chunk_size": 262144, "max_chunk_size": 1048576, "norm_level": 0}"#
+    );
+    let features: Value = serde_json::from_str(&value("huggingface")).unwrap();
+    assert_eq!(features["info"]["features"]["prompt"]["_type"], "List");
+    let column = metadata.row_group(0).column(1);
+    assert_eq!(column.column_path().string(), "prompt.list.element.content");
+    assert!(column.offset_index_offset().is_some() && column.column_index_offset().is_some());
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let rows = jsonl(&folder.path().join("export/trl/train.jsonl"));
+    assert_eq!(batch.num_rows(), rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        let turns = batch["completion"].as_list::<i32>().value(at);
+        let turns = turns.as_struct();
+        assert_eq!(turns["role"].as_string::<i32>().value(0), "assistant");
+        assert_eq!(turns["content"].as_string::<i32>().value(0), row["completion"][0]["content"].as_str().unwrap());
+        let subject = batch["subject"].as_string::<i32>();
+        assert_eq!(subject.is_valid(at).then(|| subject.value(at)), row["subject"].as_str());
+    }
+}
+
+#[test]
+fn the_same_tables_give_the_same_bytes_and_a_former_export_leaves_no_trace() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for folder in &folders {
+        tables(folder.path(), 400, &|q| "la ".repeat(q as usize));
+    }
+    let small = Limits { shard: 20_000, group: 9_000, batch: 1_000 };
+    let first = export(folders[0].path(), &Export::default(), small).unwrap();
+    assert!(first.files.iter().any(|file| file.ends_with("data/train-00003-of-00004.parquet")), "{:?}", first.files);
+    // The user's own file stays, the four shards go.
+    std::fs::write(folders[0].path().join("export/mine.txt"), "mine").unwrap();
+    export(folders[0].path(), &Export::default(), Limits::default()).unwrap();
+    std::fs::remove_file(folders[0].path().join("export/mine.txt")).unwrap();
+    export(folders[1].path(), &Export::default(), Limits::default()).unwrap();
+    let bytes = |at: usize| -> Vec<_> {
+        let root = folders[at].path().join("export");
+        files(&root).into_iter().map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_owned(), bytes)).collect()
+    };
+    assert_eq!(bytes(0).len(), 6);
+    assert_eq!(bytes(0), bytes(1));
+}
+
+#[test]
+fn row_groups_and_shards_end_at_their_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 300, &|_| "x".repeat(1000));
+    let limits = Limits { shard: 60_000, group: 20_000, batch: 5_000 };
+    let config = Export { formats: vec![Format::Messages], ..Export::default() };
+    let exported = export(folder.path(), &config, limits).unwrap();
+    let mut ids = Vec::new();
+    for file in exported.files.iter().filter(|file| file.extension().is_some_and(|end| end == "parquet")) {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file).unwrap()).unwrap();
+        let sizes: Vec<u64> =
+            builder.metadata().row_groups().iter().map(|group| group.num_rows() as u64 * 600).collect();
+        assert!(sizes.iter().all(|size| *size <= limits.group), "{sizes:?}");
+        assert!(sizes.iter().sum::<u64>() <= limits.shard, "{sizes:?}");
+        for batch in builder.build().unwrap() {
+            let batch = batch.unwrap();
+            ids.extend(batch["question_id"].as_string::<i32>().iter().flatten().map(str::to_owned));
+        }
+    }
+    let expected: Vec<_> = (0..300).step_by(3).map(|q| format!("{q:016x}")).collect();
+    assert_eq!(ids, expected, "every row once, in order");
+}
+
+#[test]
+fn an_empty_selection_writes_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 0, &|_| String::new());
+    let exported = export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    assert_eq!((exported.rows, exported.next.len(), exported.notes.len()), (0, 0, 1));
+    let path = folder.path().join("export/messages/data/train-00000-of-00001.parquet");
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    assert_eq!(builder.schema().fields().len(), 1 + row::COLUMNS.len());
+    assert_eq!(builder.metadata().file_metadata().num_rows(), 0);
+}
+
+#[test]
+fn tables_that_do_not_belong_together_stop_it_and_keep_the_former_export() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|_| "it is easy".into());
+    export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    let before = files(&folder.path().join("export"));
+    TableWriter::<CotRow>::create(&folder.path().join("tables")).unwrap().finish().unwrap();
+    let error = export(folder.path(), &Export::default(), Limits::default()).unwrap_err();
+    assert!(matches!(error, ExportError::OutOfStep { table: CotRow::TABLE, .. }), "{error}");
+    assert_eq!(files(&folder.path().join("export")), before);
+}
+
+#[test]
+fn memory_does_not_grow_with_the_number_of_rows() {
+    let limits = Limits { batch: 100_000, ..Limits::default() };
+    let peak = |n: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = FormatWriter::create(&trl::Trl, folder.path(), limits).unwrap();
+        for _ in 0..n {
+            let turn = |role| Message { role, content: "x".repeat(1000) };
+            let values = std::array::from_fn(|_| Value::Null);
+            writer.push(vec![turn(Speaker::User)], turn(Speaker::Assistant), values).unwrap();
+        }
+        writer.finish().unwrap().peak_bytes
+    };
+    let (few, many) = (peak(1_000), peak(10_000));
+    assert_eq!(few, many);
+    assert!(many < 2 * limits.batch, "{many}");
+}
+
+#[test]
+fn the_card_and_the_manifest_say_how_it_was_made() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|_| "it is easy".into());
+    export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    let card = std::fs::read_to_string(folder.path().join("export/README.md")).unwrap();
+    let (header, body) = card.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+    let header: Value = serde_saphyr::from_str(header).unwrap();
+    assert_eq!(header["license"][0], "mit");
+    assert_eq!(header["size_categories"][0], "n<1K");
+    assert_eq!(header["configs"][0]["data_files"][0]["path"], "trl/data/train-*.parquet");
+    assert_eq!(header["dataset_info"][1]["splits"][0]["num_examples"], 4);
+    assert_eq!(header["dataset_info"][0]["features"].as_array().unwrap().len(), 2 + row::COLUMNS.len());
+    assert!(body.contains("4 chains of thought, written by teacher/t"), "{body}");
+    let manifest = std::fs::read_to_string(folder.path().join("export/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["config_hash"], "c0ffee");
+    assert_eq!(manifest["rows_by_level"]["3"], 3);
+    assert_eq!(manifest["counts"][0]["count"], 9);
+}
+
+#[test]
+fn words_are_quoted_for_the_shell() {
+    assert_eq!(quoted("runs/a_1"), "runs/a_1");
+    assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+}

@@ -1,0 +1,26 @@
+//! TRL's conversational prompt and completion: loss on the completion alone.
+
+use gradus_model::Message;
+
+use super::layout::Layout;
+
+/// `{"prompt":[…],"completion":[…]}`.
+pub(super) struct Trl;
+
+impl Layout for Trl {
+    fn name(&self) -> &'static str {
+        "trl"
+    }
+
+    fn about(&self) -> &'static str {
+        "`prompt` and `completion`, each a list of messages; TRL's SFTTrainer computes the loss on the completion alone"
+    }
+
+    fn columns(&self) -> &'static [&'static str] {
+        &["prompt", "completion"]
+    }
+
+    fn fill(&self, prompt: Vec<Message>, completion: Message) -> Vec<Vec<Message>> {
+        vec![prompt, vec![completion]]
+    }
+}
