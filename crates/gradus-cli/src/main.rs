@@ -1,5 +1,6 @@
 //! The gradus command: arguments in, one command out. Data goes to stdout, the rest to stderr.
 
+mod bank;
 mod commands;
 mod error;
 
