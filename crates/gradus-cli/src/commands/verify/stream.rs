@@ -110,7 +110,7 @@ fn read(input: &mut impl Read, max_row: usize, sender: &SyncSender<io::Result<Ba
         let at_end = n_bytes == 0;
         if last.is_some() || (at_end && !held.is_empty()) {
             let lines = std::mem::take(&mut held);
-            let n_lines = lines.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+            let n_lines = lines.split(|byte| *byte == b'\n').count() as u64;
             if sender.send(Ok(Batch { first_line, lines, too_long: false })).is_err() {
                 return Ok(());
             }
