@@ -14,7 +14,7 @@ use crate::error::{CommandError, Kind};
 /// Bytes read at once: what is compared together.
 const BATCH: usize = 1 << 20;
 /// Longest row in bytes; a longer one is not held in memory.
-const MAX_ROW: usize = 64 << 20;
+const MAX_ROW: usize = 16 << 20;
 
 /// Whole lines that follow each other.
 struct Batch {
