@@ -221,3 +221,24 @@ fn code_rows_run_their_tests() {
     assert_eq!(rows[1]["tests"][1]["status"], "failed");
     assert_eq!(rows[3]["verdict"], "correct", "{}", rows[3]);
 }
+
+#[test]
+fn code_rows_without_a_sandbox_are_errors_and_decide_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = folder.path().join("rows.jsonl");
+    let code = json!({
+        "id": 1, "kind": "code", "form": "bare", "answer": "print(1)",
+        "reference": { "tests": { "type": "stdin", "cases": [{ "input": "", "output": "1" }] } },
+    });
+    let math = json!({ "id": 2, "reference": "1", "answer": "1", "form": "bare" });
+    std::fs::write(&rows, format!("{code}\n{math}\n")).unwrap();
+    // Without a place for scratch files there is no sandbox anywhere.
+    let output = gradus().arg("--jsonl").arg(&rows).env("TMPDIR", folder.path().join("missing")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.starts_with("error: cannot isolate programs: ") && said.contains("\nhint: "), "{said}");
+    let rows: Vec<Value> =
+        output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert!(rows[0]["error"].as_str().unwrap().starts_with("cannot isolate programs"), "{}", rows[0]);
+    assert_eq!((&rows[0]["id"], &rows[1]["verdict"]), (&json!(1), &json!("correct")));
+}

@@ -24,7 +24,7 @@ enum Command {
     Show {
         /// Run directory or ledger file
         ledger: PathBuf,
-        /// First hex digits of the attempt's key, as tables have it in `attempt` or `cot`
+        /// First hex digits of the attempt's key, as tables have it in `cot_id` or `attempt_id`
         key: String,
         /// Print each attempt as one JSON object on a line
         #[arg(long)]

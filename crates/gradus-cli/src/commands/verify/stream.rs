@@ -53,7 +53,7 @@ pub(super) fn run(file: &Path, unsafe_no_sandbox: bool) -> Result<(), CommandErr
     }
     match runner.refusal() {
         None => Ok(()),
-        Some(refusal) => Err(CommandError::new(Kind::ItemsLost, &refusal.missing).hint(&refusal.hint)),
+        Some(refusal) => Err(CommandError::new(Kind::ItemsLost, refusal).hint(&refusal.hint)),
     }
 }
 
