@@ -5,6 +5,7 @@
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
 mod fault;
+pub mod fetch;
 pub mod limit;
 pub mod mock;
 pub mod name;

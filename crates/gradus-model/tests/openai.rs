@@ -232,18 +232,20 @@ async fn no_fault_and_no_debug_output_shows_the_key() {
 #[tokio::test]
 async fn each_mishap_of_a_server_is_a_fault_of_its_kind() {
     let all = |change: fn(&mut MockFaults)| mock(|config| change(&mut config.faults));
-    let cases: [(MockHandle, FaultKind); 5] = [
-        (all(|faults| faults.rate_limited = 1.0), FaultKind::RateLimited),
-        (all(|faults| faults.cut = 1.0), FaultKind::Transient),
-        (all(|faults| faults.garbage = 1.0), FaultKind::Transient),
-        (all(|faults| faults.error_in_200 = 1.0), FaultKind::Transient),
-        (all(|faults| faults.hang = 1.0), FaultKind::Transient),
+    let cases: [(MockHandle, FaultKind, bool); 5] = [
+        (all(|faults| faults.rate_limited = 1.0), FaultKind::RateLimited, false),
+        (all(|faults| faults.cut = 1.0), FaultKind::Transient, false),
+        (all(|faults| faults.garbage = 1.0), FaultKind::Transient, false),
+        (all(|faults| faults.error_in_200 = 1.0), FaultKind::Transient, false),
+        (all(|faults| faults.hang = 1.0), FaultKind::Transient, true),
     ];
-    for (mock, kind) in cases {
+    for (mock, kind, hangs) in cases {
         for stream in [true, false] {
             let model = client(&mock.url(), |config| {
                 config.stream = stream;
-                config.idle_timeout = Some(Duration::from_millis(300));
+                if hangs {
+                    config.idle_timeout = Some(Duration::from_millis(300));
+                }
             });
             let fault = ask(&model, "1+1?", 0).await.expect_err("a mishap");
             assert_eq!(fault.kind, kind, "{fault}");
@@ -410,13 +412,16 @@ async fn a_pool_spreads_load_keeps_like_prompts_together_and_leaves_the_dead() {
     }
 
     let mut with_dead = replicas();
-    with_dead.push(client("http://127.0.0.1:9", |config| config.limits.breaker_failures = 1));
+    with_dead.push(client("http://127.0.0.1:9", |config| {
+        config.limits.breaker_failures = 1;
+        config.limits.breaker_pause = Duration::from_mins(1);
+    }));
     let pool = Pool::new(with_dead).expect("one model");
     let mut faults = 0;
     for n in 0..60 {
         faults += usize::from(ask(&pool, &format!("question {n}"), n).await.is_err());
     }
-    assert!((1..=3).contains(&faults), "the dead one is tried and left: {faults}");
+    assert_eq!(faults, 1, "the dead one is tried and left");
     let info = pool.info().await.expect("three answer");
     assert_eq!((info.server.as_str(), info.context), ("gradus-mock", Some(32_768)));
 

@@ -16,35 +16,40 @@
 //!
 //! [`Sandbox::new`] finds out what holds on this machine and [`Sandbox::layers`] says it. A program gets: no new
 //! privileges; an allow-list of system calls (no sockets, no signals, no namespaces, no tracing, no change of owner or
-//! mode); Landlock (it reads the interpreter's files and its scratch directory, and writes only there); resource limits; a
-//! user of its own if this process is root; an empty environment; no inherited descriptor; a process group that is
-//! killed as a whole and reaped. It works inside default containers, where user namespaces are forbidden.
+//! mode); Landlock (it reads the interpreter's files and its scratch directory, and writes only there); resource
+//! limits; a user of its own if this process is root; an empty environment; no inherited descriptor; a process group
+//! that is killed as a whole and reaped. It works inside default containers, where user namespaces are forbidden.
 //! Without system call filters, which also are what keeps programs off the network, [`Sandbox::new`] refuses, unless
 //! [`Policy::unsafe_no_sandbox`] is set.
 //!
-//! This is for code that a model wrote, which is careless and now and then cheats. It shares the kernel with everything
-//! else: for code of hostile people put the whole process into gVisor, Kata or a microVM. Not held back: filling the disk
-//! with many files during the time that a program has (give [`Policy::scratch`] a file system of its own).
-//! Without root, limits on processes count all that the user runs, so they are loose: a bomb is stopped late,
-//! and then killed as a group.
+//! This is for code that a model wrote, which is careless and now and then cheats. It shares the kernel with
+//! everything else: for code of hostile people put the whole process into gVisor, Kata or a microVM. Not held back:
+//! filling the disk with many files during the time that a program has (give [`Policy::scratch`] a file system of its
+//! own). Without root, limits on processes count all that the user runs, so they are loose: a bomb is stopped late,
+//! and then killed as a group. Without Landlock a program reads what its user reads, its own tests in the memory of
+//! their process among it.
 //!
 //! # Cheating
 //!
 //! Expected outputs of stdin tests never enter the child. Function tests run in two processes, forked from one
 //! interpreter: one runs the program, the other the tests. The first holds neither the tests nor the descriptor on
 //! which results are reported, and cannot signal, trace or look into the second. Arguments and results cross as plain
-//! data (with linked lists and binary trees among them); comparison happens on the side of the tests, so neither patched builtins nor an
-//! `__eq__` that always agrees, nor an exit, nor printed claims make a test pass. What is no plain data stays with the program
-//! and the tests hold a handle: it equals no plain value. If a test compares two such handles the program's word is
-//! taken, and the outcome is marked [`TestOutcome::in_process`].
-//! Tests that hand live objects to the program (a function, an object of the test's own class) cannot be split: they are
-//! run again beside the program, which has loaded before they arrive, and every result must come with a random word. All of them are
-//! marked. A program that goes looking for the tests and that word in its own interpreter could forge results here.
-//! What remains possible: test code may use helpers that the program itself defines (some of HumanEval's do), and those can lie;
-//! a program may tell what is asked from the arguments alone, and answer from memory.
+//! data (with linked lists and binary trees among them); comparison happens on the side of the tests, so neither
+//! patched built-ins nor an `__eq__` that always agrees, nor an exit, nor printed claims make a test pass. What is no
+//! plain data stays with the program and the tests hold a handle: it equals no plain value. If a test compares two such
+//! handles the program's word is taken, and the outcome is marked [`TestOutcome::in_process`].
 //!
-//! Each statement of the test code that asserts something counts as one test, also inside a `check(candidate)` whose
-//! body is a plain sequence; a loop of asserts is one test.
+//! Tests that hand live objects to the program (a function, an object of the test's own class) cannot be split: they
+//! are run again beside the program, which has loaded before they arrive, and every result must come with a random
+//! word. All of them are marked. A program that goes looking for that word in its own interpreter could forge results.
+//!
+//! What remains possible: test code may use functions that the program itself defines (some of HumanEval's do), and
+//! those can lie; a program may tell what is asked from the arguments alone, and answer from memory.
+//!
+//! # What counts as a test
+//!
+//! Each statement of the test code that asserts something, also inside a `check(candidate)` whose body is a plain
+//! sequence; a loop of asserts is one test. A `check` that nobody calls is called once with the entry point.
 //!
 //! # Python
 //!

@@ -16,6 +16,8 @@ pub(crate) struct Python {
     pub(crate) version: String,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) executable: Vec<PathBuf>,
+    /// What starts a program that reads standard input, compiled.
+    pub(crate) start: Vec<u8>,
     /// The runner of function tests, compiled: as source it would cost half of a run.
     pub(crate) runner: Vec<u8>,
 }
@@ -23,8 +25,9 @@ pub(crate) struct Python {
 /// Flags for programs: no site-packages, no user's directory. (`-I` would also ignore the hash seed that we fix.)
 pub(crate) const FLAGS: [&str; 2] = ["-S", "-s"];
 
-/// All interpreters that could be used, best first: the one asked for, those on the search path, those in the usual places.
-pub(crate) fn candidates(asked: Option<&Path>) -> Vec<Python> {
+/// The interpreters that could be used, best first: the one asked for, or those on the search path, then those in the
+/// usual places. Each is asked only when it is its turn.
+pub(crate) fn candidates(asked: Option<&Path>) -> impl Iterator<Item = Python> + use<> {
     let on_path = std::env::var_os("PATH")
         .map(|path| std::env::split_paths(&path).map(|directory| directory.join("python3")).collect::<Vec<_>>());
     let usual = ["/usr/local/bin/python3", "/usr/bin/python3", "/opt/python/bin/python3"].map(PathBuf::from);
@@ -34,11 +37,10 @@ pub(crate) fn candidates(asked: Option<&Path>) -> Vec<Python> {
     };
     let mut seen = BTreeSet::new();
     named
-        .iter()
+        .into_iter()
         .filter(|path| path.exists())
-        .filter_map(|path| ask(path))
-        .filter(|python| seen.insert(python.program.clone()))
-        .collect()
+        .filter_map(|path| ask(&path))
+        .filter(move |python| seen.insert(python.program.clone()))
 }
 
 /// Asks an interpreter (the user's own, so it runs outside) what it is.
@@ -74,8 +76,9 @@ fn ask(path: &Path) -> Option<Python> {
         .chain(system.map(PathBuf::from))
         .filter(|path| path.exists())
         .collect();
+    let start = compile(&program, include_str!("start.py"))?;
     let runner = compile(&program, function::RUNNER)?;
-    Some(Python { program, version, readable, executable, runner })
+    Some(Python { program, version, readable, executable, start, runner })
 }
 
 /// The bytes of a `.pyc` file of `source`.
@@ -89,7 +92,8 @@ fn compile(program: &Path, source: &str) -> Option<Vec<u8>> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    // Dropped at the end of the statement, which closes it.
-    child.stdin.take().expect("piped").write_all(source.as_bytes()).ok()?;
-    child.wait_with_output().ok().filter(|output| output.status.success()).map(|output| output.stdout)
+    // Closed at the end of the statement.
+    let written = child.stdin.take().expect("piped").write_all(source.as_bytes());
+    let output = child.wait_with_output().ok().filter(|output| output.status.success() && written.is_ok())?;
+    Some(output.stdout)
 }

@@ -29,7 +29,7 @@ pub struct Policy {
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
     pub packages: Vec<PathBuf>,
-    /// Where scratch directories are made, instead of the system's temporary directory.
+    /// Where scratch directories are made, instead of the system's temporary directory. A `tmpfs` is fastest.
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
     pub first_uid: u32,
@@ -97,7 +97,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// If programs could reach the network or make system calls at will here, unless the policy says so; if no
-    /// scratch directory can be made; if there is no confined run at all.
+    /// scratch directory can be made. A missing interpreter is no error here: see [`Sandbox::interpreter`].
     pub fn new(policy: Policy) -> Result<Self, NoIsolation> {
         let mut builder = tempfile::Builder::new();
         builder.prefix("gradus-sandbox-").permissions(std::fs::Permissions::from_mode(0o711));
@@ -126,10 +126,6 @@ impl Sandbox {
         };
         let orphans = isolate::become_subreaper().map_err(|error| error.to_string());
         let filters = sandbox.probe_filters();
-        let landlock = sandbox.probe_landlock();
-        let own_uid = sandbox.probe_own_uid();
-        sandbox.find_python();
-
         let unsafe_no_sandbox = sandbox.policy.unsafe_no_sandbox;
         if let (Err(error), false) = (&filters, unsafe_no_sandbox) {
             return Err(NoIsolation::new(
@@ -137,6 +133,9 @@ impl Sandbox {
                 "run on Linux 4.14 or later (x86_64, aarch64 or riscv64) under a container profile that allows `prctl(PR_SET_SECCOMP)`; on a machine that is thrown away afterwards, `--unsafe-no-sandbox` runs programs without isolation",
             ));
         }
+        let landlock = sandbox.probe_landlock();
+        let own_uid = sandbox.probe_own_uid();
+        sandbox.find_python();
         let mut layer = |name, state: Result<&str, &String>| {
             let (active, detail) =
                 state.map_or_else(|error| (false, error.clone()), |detail| (true, detail.to_owned()));
@@ -232,8 +231,8 @@ impl Sandbox {
         case: &StdinCase,
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
-        slot.prepare(&[(MAIN, program.source.as_bytes())])?;
-        let args = python::FLAGS.iter().copied().chain([MAIN]).map(OsString::from).collect();
+        slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
+        let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
         let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
         let mut outcome = base_outcome(&ended);
         let stdout = String::from_utf8_lossy(&ended.stdout);
@@ -448,7 +447,8 @@ impl Sandbox {
 /// The name under which programs are put into their directory.
 const MAIN: &str = "main.py";
 
-/// The runner's. A program may overwrite it: by then it has been read.
+/// What runs it. A program may overwrite these: by then they have been read.
+const START: &str = "start.pyc";
 const RUNNER: &str = "runner.pyc";
 
 struct Lease<'a> {

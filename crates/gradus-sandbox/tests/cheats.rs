@@ -130,7 +130,7 @@ fn cheats_pass_no_test_that_their_answers_do_not() {
 
 #[test]
 fn expected_outputs_are_nowhere_in_the_child() {
-    let source = "import os\nfound = []\nfor root, _, files in os.walk('.'):\n    for file in files:\n        if file != 'main.py': found.append(open(os.path.join(root, file)).read())\nfor fd in range(3, 64):\n    try: found.append(os.read(fd, 1000))\n    except OSError: pass\nprint(''.join(map(str, found)) + str(os.environ))";
+    let source = "import os\nfound = []\nfor root, _, files in os.walk('.'):\n    for file in files:\n        if file != 'main.py': found.append(open(os.path.join(root, file), 'rb').read())\nfor fd in range(3, 64):\n    try: found.append(os.read(fd, 1000))\n    except OSError: pass\nprint(''.join(map(str, found)) + str(os.environ))";
     let case = StdinCase { input: "x".into(), output: "needle".into() };
     let outcome = run(source, &Tests::Stdin { cases: vec![case] });
     assert_eq!(outcome.tests[0].status, Status::WrongOutput);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Tests, join_completion};
+use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Tests, extract_code, join_completion};
 use serde_json::Value;
 
 static SANDBOX: LazyLock<Sandbox> =
@@ -125,4 +125,50 @@ fn recorded_verdicts_are_found_again() {
     let agreed = agreed.into_inner();
     println!("{file}: {agreed} of {} verdicts agree", rows.len());
     assert!(agreed * 1000 >= rows.len() * 995, "{agreed} of {}", rows.len());
+}
+
+#[test]
+fn programs_that_passed_hidden_tests_pass_the_public_ones() {
+    let file = "recordings/lcb_o1.jsonl.zst";
+    let (Some(questions), Some(rows)) = (common::rows("questions/livecodebench_880.jsonl.zst"), common::rows(file))
+    else {
+        return;
+    };
+    let questions: HashMap<_, _> = questions.iter().map(|row| (row["id"].as_str().unwrap(), row)).collect();
+    let extracted = rows.iter().filter(|row| {
+        extract_code(row["response"].as_str().unwrap(), "python").unwrap_or_default().trim()
+            == row["extracted"].as_str().unwrap_or_default().trim()
+    });
+    println!("{file}: {} of {} programs found as recorded", extracted.count(), rows.len());
+    let every = if std::env::var_os("GRADUS_ALL").is_some() { 1 } else { 20 };
+    let right = rows.iter().filter(|row| row["correct"] == true);
+    let right = right.filter_map(|row| Some((row, questions.get(row["question_id"].as_str()?)?)));
+    // Cases taken from the statement's text: some outputs hold the explanation too, some inputs blank lines between all.
+    let clean =
+        |case: &&Value| [&case["input"], &case["output"]].iter().all(|text| !text.as_str().unwrap().contains("\n\n"));
+    let tests = |question: &Value| {
+        let cases: Vec<_> = question["tests"]["cases"].as_array()?.iter().filter(clean).cloned().collect();
+        (!cases.is_empty()).then(|| serde_json::json!({"type": "stdin", "cases": cases}))
+    };
+    let right: Vec<_> = right.filter_map(|(row, question)| Some((row, tests(question)?))).step_by(every).collect();
+    let (next, passed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((row, tests)) = right.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = run(extract_code(row["response"].as_str().unwrap(), "python").unwrap(), tests);
+                    if outcome.all_passed() {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        let test = outcome.tests.iter().find(|test| test.status != gradus_sandbox::Status::Passed);
+                        println!("  {} sample {}: {test:?}", row["question_id"], row["sample"]);
+                    }
+                }
+            });
+        }
+    });
+    let passed = passed.into_inner();
+    println!("{file}: {passed} of {} pass", right.len());
+    // What is left in 264: outputs that are prose of the statement (5), a line end of another system, a package.
+    assert!(right.len() - passed <= 1 + right.len() * 3 / 100, "{passed} of {}", right.len());
 }

@@ -92,6 +92,9 @@ fn main() {
         let one = Instant::now();
         let verdict = verify(&reference(field(row, "gold"), compare_as), &Answer { text: field(row, "pred"), form });
         let took = one.elapsed().as_secs_f64() * 1e3;
+        if show == "slow" && took > 0.3 {
+            println!("{took:.2} ms {} {:?} {:?}", verdict.method, field(row, "gold"), field(row, "pred"));
+        }
         if took > slowest.0 {
             slowest = (took, field(row, "id").to_owned());
         }

@@ -1,7 +1,13 @@
 //! Letters among options, in all their dresses.
 
+/// Longer texts are no option.
+const MAX_BYTES: usize = 1000;
+
 /// The option letter an answer consists of: `B`, `(b)`, `\textbf{(E)}\ 12`, `C) 42`, `D. both`.
 pub(crate) fn letter(text: &str) -> Option<char> {
+    if text.len() > MAX_BYTES {
+        return None;
+    }
     let plain = undress(text);
     let plain = plain.trim();
     let mut chars = plain.chars().filter(|c| !matches!(c, '(' | '[' | '（' | '【' | ' ' | '*' | '"' | '\''));
@@ -15,7 +21,11 @@ pub(crate) fn letter(text: &str) -> Option<char> {
     let opened = plain[..at].contains(['(', '（', '[', '【']);
     let next = rest.chars().next();
     let alone = rest.trim_matches(|c: char| c.is_whitespace() || ")]）】.。:*,;'\"".contains(c)).is_empty();
-    let closed = matches!(next, Some(')' | ']' | '）' | '】' | '.' | ':' | '：' | '。' | '、'));
+    let closed = match next {
+        Some(')' | ']' | '）' | '】' | '：' | '。' | '、') => true,
+        Some('.' | ':') => rest[1..].chars().next().is_none_or(char::is_whitespace),
+        _ => false,
+    };
     if alone || (closed && (opened || first.is_ascii_uppercase())) {
         return Some(upper);
     }
@@ -31,6 +41,9 @@ pub(crate) fn letter(text: &str) -> Option<char> {
 
 /// Several letters: `A, C`, `ABD`, `C, F, H`.
 pub(crate) fn letters(text: &str) -> Option<Vec<char>> {
+    if text.len() > MAX_BYTES {
+        return None;
+    }
     let plain = undress(text);
     let mut out = Vec::new();
     for c in plain.chars() {

@@ -104,27 +104,27 @@ fn words_only(gold: &str) -> bool {
 fn unbox(text: &str) -> (&str, usize) {
     let trimmed = text.trim_matches('$').trim();
     for command in ["\\boxed{", "\\fbox{", "$\\boxed{"] {
-        if let Some(rest) = trimmed.strip_prefix(command) {
-            if let Some(inner) = rest.strip_suffix('}') {
-                let mut depth = 0i64;
-                let mut escaped = false;
-                let closed_early = inner.bytes().any(|b| {
-                    if escaped {
-                        escaped = false;
-                        return false;
-                    }
-                    match b {
-                        b'\\' => escaped = true,
-                        b'{' => depth += 1,
-                        b'}' => depth -= 1,
-                        _ => {}
-                    }
-                    depth < 0
-                });
-                if !closed_early {
-                    let offset = text.find(inner).unwrap_or(0);
-                    return (inner, offset);
+        if let Some(rest) = trimmed.strip_prefix(command)
+            && let Some(inner) = rest.strip_suffix('}')
+        {
+            let mut depth = 0i64;
+            let mut escaped = false;
+            let closed_early = inner.bytes().any(|b| {
+                if escaped {
+                    escaped = false;
+                    return false;
                 }
+                match b {
+                    b'\\' => escaped = true,
+                    b'{' => depth += 1,
+                    b'}' => depth -= 1,
+                    _ => {}
+                }
+                depth < 0
+            });
+            if !closed_early {
+                let offset = text.find(inner).unwrap_or(0);
+                return (inner, offset);
             }
         }
     }
@@ -133,19 +133,20 @@ fn unbox(text: &str) -> (&str, usize) {
 
 /// The answer inside a reference that is a whole solution.
 fn unwrap_reference(gold: &str, kind: Kind) -> String {
-    if kind == Kind::Choice && choice::letter(gold).is_none() && choice::letters(gold).is_none() {
-        if let Some(found) = extract::find(gold, Expect::Letter) {
-            return found.text;
-        }
+    if kind == Kind::Choice
+        && choice::letter(gold).is_none()
+        && choice::letters(gold).is_none()
+        && let Some(found) = extract::find(gold, Expect::Letter)
+    {
+        return found.text;
     }
     let boxed = gold.contains("\\boxed") || gold.contains("\\fbox");
     let prose = ["answer is ", "####", "答案"].iter().any(|p| gold.contains(p));
-    if boxed || prose {
-        if let Some(found) = extract::find(gold, Expect::Math) {
-            if boxed || !matches!(found.rule, "last_number" | "last_formula" | "whole") {
-                return found.text;
-            }
-        }
+    if (boxed || prose)
+        && let Some(found) = extract::find(gold, Expect::Math)
+        && (boxed || !matches!(found.rule, "last_number" | "last_formula" | "whole"))
+    {
+        return found.text;
     }
     gold.trim().to_owned()
 }
@@ -155,10 +156,10 @@ fn one(reference: &Reference, gold: &str, pred: &str) -> Judged {
         Kind::Choice => by_choice(reference, gold, pred),
         Kind::Text => by_text(gold, pred),
         Kind::Math => {
-            if option_letter(gold) {
-                if let Some(judged) = letters(gold, pred) {
-                    return judged;
-                }
+            if option_letter(gold)
+                && let Some(judged) = letters(gold, pred)
+            {
+                return judged;
             }
             by_math(reference, gold, pred)
         }

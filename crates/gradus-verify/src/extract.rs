@@ -40,55 +40,88 @@ pub fn extract(response: &str, kind: Kind) -> Option<Extracted> {
 }
 
 pub(crate) fn find(response: &str, expect: Expect) -> Option<Extracted> {
-    let after = after_thinking(response)?;
-    let body = &response[after..];
-    // A dialogue that runs on is no part of the answer.
-    let end = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>"]
-        .iter()
-        .filter_map(|marker| body.find(marker))
-        .min()
-        .unwrap_or(body.len());
-    let body = &body[..end];
-    let found = json(body)
+    let part = answer_part(response)?;
+    let body = &response[part.clone()];
+    let (mut range, mut rule) = json(body)
         .or_else(|| boxed(body, expect))
         .or_else(|| announced(body, expect))
         .or_else(|| by_kind(body, expect))?;
-    let (range, rule) = found;
-    let span = after + range.start..after + range.end;
+    // A sentence where an answer was asked for holds the answer.
+    if expect == Expect::Math && rule == "json_answer" && wordy(&body[range.clone()]) {
+        let sentence = &body[range.clone()];
+        if let Some((inner, _)) = announced(sentence, expect).or_else(|| by_kind(sentence, expect)) {
+            range = range.start + inner.start..range.start + inner.end;
+            rule = "json_sentence";
+        }
+    }
+    let range = bare(body, range);
+    let span = part.start + range.start..part.start + range.end;
     let text = response[span.clone()].to_owned();
     (!text.trim().is_empty()).then_some(Extracted { text, span, rule })
 }
 
 type Found = (Range<usize>, &'static str);
 
-/// Where the answer part starts: behind the last closing tag of a thinking part. None if the
-/// thinking never ends.
-fn after_thinking(response: &str) -> Option<usize> {
-    const TAGS: &[(&str, &str)] = &[
-        ("<think>", "</think>"),
-        ("<thinking>", "</thinking>"),
-        ("<|begin_of_thought|>", "<|end_of_thought|>"),
-        ("<reasoning>", "</reasoning>"),
-    ];
-    let mut start = 0;
-    for (open, close) in TAGS {
-        if let Some(at) = response.rfind(close) {
-            start = start.max(at + close.len());
-        }
-        if let Some(at) = response[start..].rfind(open) {
-            let _ = at;
-            return None;
+/// Without the white space, emphasis and formula delimiters around an answer.
+fn bare(body: &str, mut range: Range<usize>) -> Range<usize> {
+    loop {
+        let text = &body[range.clone()];
+        let trimmed = text.trim();
+        let start = range.start + (text.len() - text.trim_start().len());
+        range = start..start + trimmed.len();
+        let stripped = [("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**")].into_iter().find(
+            |(open, close)| {
+                trimmed.len() > open.len() + close.len()
+                    && trimmed.starts_with(open)
+                    && trimmed.ends_with(close)
+                    && !trimmed[open.len()..trimmed.len() - close.len()].contains(open)
+                    && !trimmed[..trimmed.len() - close.len()].ends_with('\\')
+            },
+        );
+        match stripped {
+            Some((open, close)) => range = range.start + open.len()..range.end - close.len(),
+            None => return range,
         }
     }
-    Some(start)
+}
+
+/// What follows the thinking part, up to the end of the turn. None if the thinking never ends.
+fn answer_part(response: &str) -> Option<Range<usize>> {
+    const OPEN: &[&str] = &["<think>", "<thinking>", "<|begin_of_thought|>", "<reasoning>"];
+    const CLOSE: &[&str] = &["</think>", "</thinking>", "<|end_of_thought|>", "</reasoning>"];
+    const END: &[&str] = &["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>"];
+    let (mut start, mut end, mut thinking) = (0, response.len(), false);
+    for (at, byte) in response.bytes().enumerate() {
+        if byte != b'<' {
+            continue;
+        }
+        let rest = &response[at..];
+        if let Some(tag) = CLOSE.iter().find(|tag| rest.starts_with(**tag)) {
+            start = at + tag.len();
+            end = response.len();
+            thinking = false;
+        } else if OPEN.iter().any(|tag| rest.starts_with(tag)) {
+            thinking = true;
+        } else if end == response.len() && at > start && END.iter().any(|tag| rest.starts_with(tag)) {
+            end = at;
+        }
+    }
+    // A model that goes on with questions of its own has answered before.
+    if let Some(next) = response[start..end].find("\n\nQuestion:")
+        && next > 0
+        && response[start..start + next].contains("answer")
+    {
+        end = start + next;
+    }
+    (!thinking).then_some(start..end)
 }
 
 /// The value of the last `"answer"` member of a JSON answer, however broken its backslashes are.
 fn json(body: &str) -> Option<Found> {
-    let trimmed = body.trim_start();
-    let fenced =
-        trimmed.strip_prefix("```json").or_else(|| trimmed.strip_prefix("```")).unwrap_or(trimmed).trim_start();
-    if !fenced.starts_with('{') {
+    // Prose may stand around the object, but an object there must be.
+    let object = body.find('{')?;
+    let opening = body[object + 1..].trim_start();
+    if !opening.starts_with(['"', '\'']) {
         return None;
     }
     let mut key = None;
@@ -159,88 +192,106 @@ fn group(text: &str, open: usize) -> Option<Range<usize>> {
 
 /// The last box; neighbouring boxes with nothing but a joining word between belong together.
 fn boxed(body: &str, expect: Expect) -> Option<Found> {
-    let mut boxes: Vec<(Range<usize>, Range<usize>)> = Vec::new();
-    let mut at = 0;
-    // Boxes in code are program text.
-    while let Some(hit) = body[at..].find("boxed").or_else(|| body[at..].find("fbox")) {
-        let first = body[at..].find("boxed").unwrap_or(usize::MAX).min(body[at..].find("fbox").unwrap_or(usize::MAX));
-        let hit = hit.min(first);
-        let start = at + hit;
-        let length = if body[start..].starts_with("boxed") { 5 } else { 4 };
-        let command = body[..start].ends_with(['\\', '\u{8}', '\u{c}']) || body[..start].ends_with("\\\\");
-        let mut open = start + length;
-        while body[open..].starts_with([' ', '\n']) {
-            open += 1;
-        }
-        let inside = if body[open..].starts_with('{') {
-            group(body, open)
-        } else if command && body[open..].starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            // `\boxed 5`
-            let end = body[open..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(body.len(), |e| open + e);
-            at = end;
-            if open > start + length {
-                boxes.push((start - 1..end, open..end));
-            }
-            continue;
-        } else {
-            at = open.max(start + 1);
-            continue;
-        };
-        match inside {
-            Some(inner) if command => {
-                at = inner.end;
-                boxes.push((start - 1..inner.end + 1, inner));
-            }
-            Some(_) => at = open + 1,
-            None => {
-                // Cut off inside the box: no answer there.
-                at = open + 1;
-                let _ = &inside;
-            }
-        }
-        if boxes.len() > 4000 {
-            boxes.drain(..2000);
-        }
-    }
-    let (_, last) = boxes.last()?.clone();
-    let mut inner = last.clone();
-    // A box in a box.
-    while let Some(nested) = nested_box(body, &inner) {
+    let boxes = boxes(body);
+    let last = boxes.last()?;
+    let mut inner = last.inner.clone();
+    // A box in a box, a few levels deep.
+    for _ in 0..16 {
+        let Some(nested) = nested_box(body, &inner) else { break };
         inner = nested;
     }
-    let mut start = inner.start;
     if expect != Expect::Letter {
-        let mut previous = boxes.len() - 1;
-        let mut joined = false;
-        while previous > 0 {
-            let gap = &body[boxes[previous - 1].0.end..boxes[previous].0.start];
-            if !joins(gap) || body[boxes[previous - 1].1.clone()].trim() == body[inner.clone()].trim() {
+        let mut first = boxes.len() - 1;
+        while first > 0 {
+            let gap = &body[boxes[first - 1].whole.end..boxes[first].whole.start];
+            if !joins(gap) || body[boxes[first - 1].inner.clone()].trim() == body[inner.clone()].trim() {
                 break;
             }
-            previous -= 1;
-            joined = true;
+            first -= 1;
         }
-        if joined {
-            start = boxes[previous].0.start;
-            return Some((start..boxes[boxes.len() - 1].0.end, "boxed_list"));
+        if first + 1 < boxes.len() {
+            return Some((boxes[first].whole.start..last.whole.end, "boxed_list"));
         }
     }
     // `\boxed{28} percent` and `\boxed{20}\%`: the sign stands outside.
-    let outside = &body[boxes[boxes.len() - 1].0.end..];
+    let outside = &body[last.whole.end..];
     let tail = outside.trim_start_matches(['$', ' ', '\\', ')', '*']);
-    if expect == Expect::Math && (tail.starts_with('%') || tail.starts_with("percent") || tail.starts_with("pct")) {
-        let sign = body.len() - tail.len()
-            + if tail.starts_with('%') {
-                1
-            } else if tail.starts_with("pct") {
-                3
-            } else {
-                7
-            };
-        return Some((boxes[boxes.len() - 1].0.start..sign, "boxed"));
+    let sign = ["%", "percent", "pct"].iter().find(|sign| tail.starts_with(**sign));
+    if let (Expect::Math, Some(sign)) = (expect, sign) {
+        let end = body.len() - tail.len() + sign.len();
+        return Some((last.whole.start..end, "boxed"));
     }
-    let _ = start;
     Some((inner, "boxed"))
+}
+
+struct Boxed {
+    whole: Range<usize>,
+    inner: Range<usize>,
+}
+
+/// Outermost closed boxes in order, in one pass.
+fn boxes(body: &str) -> Vec<Boxed> {
+    let bytes = body.as_bytes();
+    let mut out: Vec<Boxed> = Vec::new();
+    let Some(first) = body.find("box") else { return out };
+    // Open braces; for boxes with where their command starts.
+    let mut stack: Vec<(usize, Option<usize>)> = Vec::new();
+    let mut at = first.saturating_sub(4);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' | 0x8 | 0xc => {
+                // A careless decoder turns `\b` and `\f` into control characters.
+                let eaten = bytes[at] != b'\\';
+                let name = if eaten { &bytes[at..] } else { &bytes[at + 1..] };
+                let length = match name {
+                    [b'b' | 0x8, b'o', b'x', b'e', b'd', ..] => 5,
+                    [b'f' | 0xc, b'b', b'o', b'x', ..] => 4,
+                    _ => 0,
+                };
+                if length == 0 {
+                    // `\\\\boxed` was escaped twice.
+                    let doubled = name.starts_with(b"\\boxed{") || name.starts_with(b"\\fbox{");
+                    at += if eaten || doubled { 1 } else { 2 };
+                    continue;
+                }
+                let mut open = at + length + usize::from(!eaten);
+                while matches!(bytes.get(open), Some(b' ' | b'\n')) {
+                    open += 1;
+                }
+                match bytes.get(open) {
+                    Some(b'{') => {
+                        stack.push((open, Some(at)));
+                        at = open + 1;
+                    }
+                    // `\boxed 5`
+                    Some(c) if c.is_ascii_alphanumeric() => {
+                        let end = bytes[open..]
+                            .iter()
+                            .position(|c| !c.is_ascii_alphanumeric())
+                            .map_or(bytes.len(), |n| open + n);
+                        out.push(Boxed { whole: at..end, inner: open..end });
+                        at = end;
+                    }
+                    _ => at = open,
+                }
+            }
+            b'{' => {
+                stack.push((at, None));
+                at += 1;
+            }
+            b'}' => {
+                if let Some((open, Some(start))) = stack.pop() {
+                    while out.last().is_some_and(|b| b.whole.start > start) {
+                        out.pop();
+                    }
+                    out.push(Boxed { whole: start..at + 1, inner: open + 1..at });
+                }
+                at += 1;
+            }
+            _ => at += 1,
+        }
+    }
+    out
 }
 
 fn nested_box(body: &str, inner: &Range<usize>) -> Option<Range<usize>> {
@@ -265,7 +316,7 @@ fn joins(gap: &str) -> bool {
         .replace("\\quad", " ")
         .replace("\\mbox", " ")
         .chars()
-        .map(|c| if c.is_alphanumeric() || c == ',' { c } else { ' ' })
+        .map(|c| if c.is_alphanumeric() || c == ',' || c == '_' { c } else { ' ' })
         .collect();
     let words: Vec<&str> = plain.split([' ', ',']).filter(|w| !w.is_empty()).collect();
     let joining = words.iter().filter(|w| crate::math::is_join(w)).count();
@@ -288,19 +339,11 @@ const PHRASES: &[&str] = &[
     "answer would be",
     "answer must be",
     "answer =",
-    "the answer",
-    "answer (",
-    "result is",
-    "solution is",
-    "option is",
     "####",
     "答案是",
     "答案为",
     "答案：",
     "答案:",
-    "答案",
-    "结果是",
-    "结果为",
     "réponse est",
     "la réponse :",
     "respuesta es",
@@ -311,16 +354,28 @@ const PHRASES: &[&str] = &[
     "a:",
 ];
 
+/// Phrases that announce intermediate results as well; they count near the end only.
+const WEAK_PHRASES: &[&str] = &["result is", "solution is", "option is", "答案", "结果是", "结果为", "the answer ("];
+
+/// How near the end is, in bytes.
+const NEAR_END: usize = 240;
+
 /// The text behind the last announcing phrase.
 fn announced(body: &str, expect: Expect) -> Option<Found> {
-    let lower = lowered(body);
+    let cut = tail_start(body);
+    let body_tail = &body[cut..];
+    let lower = body_tail.to_ascii_lowercase();
     let mut best: Option<(usize, usize)> = None;
-    for phrase in PHRASES {
+    for (k, phrase) in PHRASES.iter().chain(WEAK_PHRASES).enumerate() {
+        let weak = k >= PHRASES.len();
         let mut from = lower.len();
         let mut tries = 0;
         while let Some(at) = lower[..from].rfind(phrase) {
             tries += 1;
             let after = at + phrase.len();
+            if weak && lower.len() - after > NEAR_END {
+                break;
+            }
             let boundary = at == 0 || !lower[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
             let line_start = *phrase != "a:" || at == 0 || lower[..at].ends_with('\n');
             // "The answer is not 5" announces nothing.
@@ -343,6 +398,7 @@ fn announced(body: &str, expect: Expect) -> Option<Found> {
         }
     }
     let (_, after) = best?;
+    let after = cut + after;
     let rest = &body[after..];
     let skip =
         rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '：' | '*' | '=')).len();
@@ -438,19 +494,6 @@ fn announced(body: &str, expect: Expect) -> Option<Found> {
     Some((start..start + whole.len(), "answer_phrase"))
 }
 
-/// Lower case that keeps byte positions.
-fn lowered(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let mut lower = c.to_lowercase();
-        match (lower.next(), lower.next()) {
-            (Some(l), None) if l.len_utf8() == c.len_utf8() => out.push(l),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
 /// Where a sentence ends: a full stop before space, a line break, a Chinese stop. Formulas are
 /// skipped.
 fn sentence_end(text: &str) -> usize {
@@ -463,15 +506,13 @@ fn sentence_end(text: &str) -> usize {
             b'$' if at == 0 || bytes[at - 1] != b'\\' => dollar = !dollar,
             b'\\' if matches!(bytes.get(at + 1), Some(b'(' | b'[')) => display += 1,
             b'\\' if matches!(bytes.get(at + 1), Some(b')' | b']')) => display -= 1,
-            b'\n' if !dollar && display <= 0 => {
-                if !text[..at].trim().is_empty() {
-                    return at;
-                }
+            b'\n' if !dollar && display <= 0 && !text[..at].trim().is_empty() => {
+                return at;
             }
             b'.' | b'?' if !dollar && display <= 0 => {
                 let next = bytes.get(at + 1);
                 let digit_before = at > 0 && bytes[at - 1].is_ascii_digit();
-                if next.is_none_or(|n| n.is_ascii_whitespace()) && (at > 0 || !digit_before) {
+                if next.is_none_or(u8::is_ascii_whitespace) && (at > 0 || !digit_before) {
                     return at;
                 }
             }
@@ -488,6 +529,7 @@ fn formulas(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut out = Vec::new();
     let mut at = 0;
+    let mut closing = [true, true];
     while at < bytes.len() {
         match bytes[at] {
             b'\\' => {
@@ -496,8 +538,10 @@ fn formulas(text: &str) -> Vec<Range<usize>> {
                     Some(b'[') => Some("\\]"),
                     _ => None,
                 };
-                if let Some(close) = close {
-                    if let Some(end) = text[at + 2..].find(close) {
+                if let Some(close) = close.filter(|c| closing[usize::from(*c == "\\]")]) {
+                    let end = text[at + 2..].find(close);
+                    closing[usize::from(close == "\\]")] = end.is_some();
+                    if let Some(end) = end {
                         out.push(at + 2..at + 2 + end);
                         at += end + 4;
                         continue;
@@ -540,14 +584,22 @@ fn formulas(text: &str) -> Vec<Range<usize>> {
 
 /// Whether the text between two dollar signs is prose between two amounts of money.
 fn prose(text: &str) -> bool {
-    if text.contains('\\') || text.contains('=') {
-        return text.len() > 2000;
+    let trimmed = text.trim();
+    if text.contains("\n\n") || text.contains("\\[") || text.contains("\\(") || text.len() > 2000 {
+        return true;
     }
-    let words = text
+    // `$4 = $`: between two amounts stands an open operation.
+    let open_ended = trimmed.ends_with(['=', '+', '×', '*', '/', '-', '−', '('])
+        || (trimmed.starts_with(|c: char| c.is_ascii_digit()) && trimmed.ends_with(['"', '“', ':']));
+    if open_ended {
+        return true;
+    }
+    let words = trimmed
         .split_whitespace()
-        .filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_alphabetic() || b == b'.' || b == b','))
+        .filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_alphabetic() || matches!(b, b'.' | b',' | b'\'')))
         .count();
-    words >= 2 || text.contains('\n') && words >= 1
+    let command = text.contains('\\');
+    words >= 2 && !command || words >= 5 || (text.contains('\n') && words >= 1 && !command)
 }
 
 /// Formulas that form a list: `$1331$ and $1728$`.
@@ -557,7 +609,8 @@ fn formula_list(text: &str, spans: &[Range<usize>]) -> Option<Range<usize>> {
         let gap = &text[spans[first - 1].end..spans[first].start];
         let word =
             gap.trim_matches(|c: char| c.is_whitespace() || matches!(c, '$' | ',' | '\\' | '(' | ')' | '[' | ']'));
-        if !matches!(word, "" | "and" | "or" | "和" | "或") || gap.len() > 16 {
+        let joins = matches!(word, "and" | "or" | "和" | "或") || (word.is_empty() && gap.contains(','));
+        if !joins || gap.len() > 16 || gap.contains('\n') {
             break;
         }
         first -= 1;
@@ -567,7 +620,7 @@ fn formula_list(text: &str, spans: &[Range<usize>]) -> Option<Range<usize>> {
 
 /// The last `[...]` or `**...**` with a short content.
 fn bracketed(text: &str) -> Option<Range<usize>> {
-    let open = text.rfind('[')?;
+    let open = text.rfind('[').filter(|at| !text[..*at].ends_with('\\'))?;
     let close = open + text[open..].find(']')?;
     let inside = text[open + 1..close].trim();
     (inside.len() <= 60 && inside.contains(|c: char| c.is_ascii_digit()) && crate::math::kind_of(inside).is_some())
@@ -623,8 +676,7 @@ fn numbers(text: &str) -> Vec<Range<usize>> {
             }
             let digit_follows = bytes.get(end + 1).is_some_and(u8::is_ascii_digit);
             match bytes.get(end) {
-                Some(b',' | b'.') if digit_follows => end += 1,
-                Some(b'/') if digit_follows => end += 1,
+                Some(b',' | b'.' | b'/') if digit_follows => end += 1,
                 _ => break,
             }
         }
@@ -632,7 +684,7 @@ fn numbers(text: &str) -> Vec<Range<usize>> {
         at = end.max(at + 1);
         if word
             || (follows.is_ascii_alphabetic()
-                && bytes.get(end + 1).is_some_and(|b| b.is_ascii_alphanumeric())
+                && bytes.get(end + 1).is_some_and(u8::is_ascii_alphanumeric)
                 && !text[end..].starts_with(['k', 'c', 'm', 'g', 'p', 'd', 'l'])
                 && !ordinal_free(&text[end..]))
         {
@@ -658,10 +710,12 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
     }
     let whole = body.trim();
     // The response is nothing but the answer.
-    if whole.len() <= 200 && !whole.is_empty() && !whole.contains('\n') {
+    if whole.len() <= 40_000 && !whole.is_empty() && !whole.contains('\n') {
         let start = body.find(whole).unwrap_or(0);
         let plain = whole.trim_end_matches(['.', '。', ' ']);
-        let formula = !wordy(plain) && crate::math::kind_of(plain).is_some_and(|k| k != "text");
+        // A bare formula is the answer even if it is too deep to read.
+        let formula =
+            !wordy(plain) && (!plain.contains('$') || crate::math::kind_of(plain).is_some_and(|k| k != "text"));
         if formula || expect == Expect::Words {
             return Some((start..start + plain.len(), "whole"));
         }
@@ -676,14 +730,14 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
     let spans = formulas(tail);
     let number = last_number(tail);
     let bracket = bracketed(tail);
-    if let Some(b) = &bracket {
-        if spans.last().is_none_or(|s| s.end <= b.start || (s.start >= b.start && s.end <= b.end)) {
-            return Some((cut + b.start..cut + b.end, "brackets"));
-        }
+    if let Some(b) = &bracket
+        && spans.last().is_none_or(|s| s.end <= b.start || (s.start >= b.start && s.end <= b.end))
+    {
+        return Some((cut + b.start..cut + b.end, "brackets"));
     }
     // A bare number behind the last formula is a later statement.
     if let Some(last) = spans.last() {
-        let later = number.as_ref().is_some_and(|n| n.start > last.end + 1 && !percent_only(&tail[last.end..n.end]));
+        let later = number.as_ref().is_some_and(|n| n.start > last.end + 1 && !tail[last.end..n.end].trim().is_empty());
         if !later {
             let joined = formula_list(tail, &spans);
             let mut span = joined.unwrap_or_else(|| last.clone());
@@ -698,6 +752,9 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
     number.map(|n| (cut + n.start..cut + n.end, "last_number"))
 }
 
+/// Commands whose argument is a name or a text, not a formula.
+const NAMED_ARGUMENTS: &[&str] = &["text", "textbf", "mbox", "mathrm", "mathbf", "operatorname", "begin", "end"];
+
 /// Whether ordinary words stand outside of commands and formulas: prose, not an answer as such.
 fn wordy(text: &str) -> bool {
     let mut words = 0;
@@ -710,16 +767,21 @@ fn wordy(text: &str) -> bool {
                 at += 1;
             }
             // The argument of a text command is part of the answer.
-            if bytes.get(at) == Some(&b'{') && text[..at].ends_with("text") {
-                if let Some(inner) = group(text, at) {
-                    at = inner.end;
-                }
+            if bytes.get(at) == Some(&b'{')
+                && NAMED_ARGUMENTS.iter().any(|command| text[..at].ends_with(command))
+                && let Some(inner) = group(text, at)
+            {
+                at = inner.end;
             }
             continue;
         }
         let letters = bytes[at..].iter().take_while(|b| b.is_ascii_alphabetic()).count();
         if letters == 0 {
-            at += 1;
+            let c = text[at..].chars().next().unwrap_or(' ');
+            if !c.is_ascii() && c.is_alphabetic() && !crate::math::is_math_letter(c) {
+                words += 1;
+            }
+            at += c.len_utf8();
             continue;
         }
         let word = &text[at..at + letters];
@@ -729,10 +791,6 @@ fn wordy(text: &str) -> bool {
         }
     }
     words >= 1
-}
-
-fn percent_only(text: &str) -> bool {
-    text.trim().is_empty()
 }
 
 fn tail_start(body: &str) -> usize {
@@ -794,7 +852,8 @@ fn loose_letter(body: &str) -> Option<Range<usize>> {
         if before.is_ascii_alphanumeric() || after.is_ascii_alphanumeric() || before == b'\\' {
             continue;
         }
-        let head = lowered(&tail[..at]);
+        let near = &bytes[at.saturating_sub(24)..at];
+        let head = String::from_utf8_lossy(near).to_ascii_lowercase();
         let head = head.trim_end_matches(|c: char| c.is_whitespace() || "*(\"'$\\{".contains(c));
         let denied = ["not", "n't", "than", "non", "不是", "or", "be a"].iter().any(|w| head.ends_with(w));
         if denied {

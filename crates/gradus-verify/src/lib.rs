@@ -1,5 +1,41 @@
 //! Is this answer right? Pure: no IO, no async, no unsafe, no model, no clock.
 //!
+//! ```
+//! use gradus_verify::{Answer, Form, Kind, Outcome, Reference, verify};
+//!
+//! let reference = Reference {
+//!     kind: Kind::Math,
+//!     values: vec![r"\frac{\sqrt{2}}{2}".into()],
+//!     tolerance: None,
+//!     options: Vec::new(),
+//! };
+//! let answer = Answer { text: r"Hence $\sin 45^\circ = \boxed{1/\sqrt{2}}$.", form: Form::Text };
+//! let verdict = verify(&reference, &answer);
+//! assert_eq!(verdict.outcome, Outcome::Correct);
+//! assert_eq!(verdict.extracted.unwrap().text, r"1/\sqrt{2}");
+//!
+//! let wrong = verify(&reference, &Answer { text: "0.7071", form: Form::Bare });
+//! assert_eq!(wrong.outcome, Outcome::Incorrect, "an approximation of an exact answer");
+//! ```
+//!
+//! A verdict takes three steps. *Extraction* finds the final answer in a response (the part behind
+//! the thinking; boxes, announced answers, the last formula, the last number). *Reading* turns
+//! LaTeX, ASCII or Unicode notation into one tree, with few alternative readings where notation is
+//! ambiguous. *Deciding* compares two trees: fractions exactly, rational functions over a prime
+//! field, everything else by rigorous enclosures, first in double and then in multiple precision;
+//! lists, sets, tuples, intervals, matrices, equations, inequalities and quantities by what they
+//! mean. What cannot be decided is [`Outcome::Undecided`], never a guess.
+//!
+//! Conventions, where mathematics alone does not decide:
+//! - A decimal reference of three or more significant digits accepts what rounds to it; an exact
+//!   reference accepts no approximation, but a fraction accepts its rounding to four or more digits.
+//! - A unit may be missing on one side; units that conflict make a difference, known ones convert.
+//!   `5 %` is `0.05` and, with the sign left out, `5`.
+//! - Expressions are equal if they are where both are defined, but for isolated points. Letters
+//!   under logarithms are positive. Odd roots of negative numbers are real or principal.
+//! - `y = f` may be answered by `f`; lists have no order, tuples have; a list counts repetitions, a
+//!   set does not.
+//!
 //! Limits are counted (bytes, depth, nodes, bits, steps), never timed: the same input gets the same
 //! verdict on every machine and thread.
 #![forbid(unsafe_code)]

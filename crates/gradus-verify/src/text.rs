@@ -2,6 +2,9 @@
 
 /// Whether two texts say the same; `None` if words alone cannot tell.
 pub(crate) fn same(a: &str, b: &str) -> Option<bool> {
+    if a.len().max(b.len()) > 20_000 {
+        return None;
+    }
     let (x, y) = (normal(a), normal(b));
     if x == y {
         return Some(true);
@@ -62,7 +65,7 @@ pub(crate) fn normal(text: &str) -> String {
                 }
                 out.push(' ');
             }
-            '{' | '}' | '$' | '*' | '"' | '“' | '”' | '~' | '`' => {}
+            '{' | '}' | '$' | '*' | '"' | '“' | '”' | '~' | '`' | '\'' | '’' => {}
             '.' | ',' | ';' | ':' | '!' | '?' | '。' | '，' | '；' | '：' | '(' | ')' | '[' | ']' => {
                 // A point between digits is part of a number.
                 let digits = c == '.'
@@ -71,7 +74,6 @@ pub(crate) fn normal(text: &str) -> String {
                 out.push(if digits { '.' } else { ' ' });
             }
             '-' | '–' | '—' => out.push(if chars.peek().is_some_and(char::is_ascii_digit) { '-' } else { ' ' }),
-            '\'' | '’' => {}
             c => out.extend(c.to_lowercase()),
         }
     }

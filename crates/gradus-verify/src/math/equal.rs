@@ -55,10 +55,10 @@ pub(crate) fn scalars(a: &Node, b: &Node) -> Decision {
     }
     let unknown = |n: &Node| matches!(n, Node::Apply(..) | Node::Call(Fun::Prime, _));
     if a.any(&unknown) || b.any(&unknown) {
-        if let Some(decision) = identity(a, b) {
-            if decision.is_equal() {
-                return decision;
-            }
+        if let Some(decision) = identity(a, b)
+            && decision.is_equal()
+        {
+            return decision;
         }
         // Values of unknown functions: one unknown for each argument that differs.
         let mut seen = Vec::new();
@@ -193,10 +193,10 @@ fn identity(a: &Node, b: &Node) -> Option<Decision> {
 fn closed(a: &Node, b: &Node, branch: Branch) -> Decision {
     let evaluated =
         (numeric::evaluate::<Interval>(a, &[], 53, branch), numeric::evaluate::<Interval>(b, &[], 53, branch));
-    if let (Some(x), Some(y)) = &evaluated {
-        if !x.overlaps(y) {
-            return Decision::Different(format!("{} is not {}", display(x), display(y)));
-        }
+    if let (Some(x), Some(y)) = &evaluated
+        && !x.overlaps(y)
+    {
+        return Decision::Different(format!("{} is not {}", display(x), display(y)));
     }
     super::ball::closed(a, b, branch)
 }
@@ -214,6 +214,8 @@ fn open(a: &Node, b: &Node, variables: &[Box<str>], branch: Branch) -> Decision 
     let whole = integer_variables(a, b, variables);
     let complex = |n: &Node| matches!(n, Node::Const(Const::I));
     let imaginary = a.any(&complex) || b.any(&complex);
+    let logarithm = |n: &Node| matches!(n, Node::Call(Fun::Log | Fun::Ln | Fun::LogBase, _));
+    let logs = !imaginary && a.any(&logarithm) && b.any(&logarithm);
     let mut agreed: Vec<Vec<(Box<str>, RBig)>> = Vec::new();
     let mut only_complex = Vec::new();
     let rounds = if whole.iter().any(|w| *w) { 24 } else { 14 };
@@ -228,6 +230,10 @@ fn open(a: &Node, b: &Node, variables: &[Box<str>], branch: Branch) -> Decision 
         if !imaginary && !x.is_real() && !y.is_real() {
             // Outside the real domain of both.
             only_complex.push((env, x.overlaps(&y)));
+            continue;
+        }
+        if logs && x.is_real() != y.is_real() {
+            // Logarithms of letters take the letters as positive.
             continue;
         }
         if !x.overlaps(&y) {
@@ -273,25 +279,23 @@ pub(crate) fn integer_variables(a: &Node, b: &Node, variables: &[Box<str>]) -> V
             Node::Call(Fun::Floor | Fun::Ceil, args) => {
                 for v in args.iter().flat_map(Node::variables) {
                     let letter = v.chars().next().unwrap_or('x');
-                    if matches!(letter, 'n' | 'k' | 'm' | 'N' | 'K' | 'M' | 'j' | 'p' | 'q' | 'l') {
-                        if let Some(k) = names.iter().position(|n| *n == v) {
-                            out[k] = true;
-                        }
+                    if matches!(letter, 'n' | 'k' | 'm' | 'N' | 'K' | 'M' | 'j' | 'p' | 'q' | 'l')
+                        && let Some(k) = names.iter().position(|n| *n == v)
+                    {
+                        out[k] = true;
                     }
                 }
             }
-            Node::Pow(base, exponent) => {
-                if exact::value(base).is_ok_and(|b| b.is_negative()) {
-                    all(exponent);
-                }
+            Node::Pow(base, exponent) if exact::value(base).is_ok_and(|b| b.is_negative()) => {
+                all(exponent);
             }
             Node::Call(Fun::Sin | Fun::Cos | Fun::Tan, args) => {
                 // `cos n pi` next to `(-1)^n`.
                 for v in args.iter().flat_map(Node::variables) {
-                    if matches!(&*v, "n" | "k") {
-                        if let Some(k) = names.iter().position(|n| *n == v) {
-                            out[k] = true;
-                        }
+                    if matches!(&*v, "n" | "k")
+                        && let Some(k) = names.iter().position(|n| *n == v)
+                    {
+                        out[k] = true;
                     }
                 }
             }
@@ -369,7 +373,6 @@ pub(crate) fn decimal(node: &Node) -> Option<(RBig, i32, u32)> {
             n.places?;
             Some((value, places - i32::try_from(exponent).ok()?, n.digits))
         }
-        Node::Call(Fun::Root, _) => None,
         _ => None,
     }
 }
@@ -439,14 +442,13 @@ pub(crate) fn rounded(gold: &Node, pred: &Node) -> Option<Decision> {
         }
         return None;
     }
-    if let Some((value, places, digits)) = decimal(pred) {
-        if digits >= 4 {
-            if let Ok(exact) = exact::value(gold) {
-                if !terminates(&exact) && (exact - value).abs() <= half_unit(places) {
-                    return Some(Decision::Equal(Proof::Certified));
-                }
-            }
-        }
+    if let Some((value, places, digits)) = decimal(pred)
+        && digits >= 4
+        && let Ok(exact) = exact::value(gold)
+        && !terminates(&exact)
+        && (exact - value).abs() <= half_unit(places)
+    {
+        return Some(Decision::Equal(Proof::Certified));
     }
     None
 }

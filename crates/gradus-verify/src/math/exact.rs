@@ -9,7 +9,7 @@ use super::ast::{BinderKind, Fun, Node};
 /// Largest number of bits in a numerator or denominator.
 const MAX_BITS: usize = 40_000;
 /// Word operations one evaluation may spend.
-const FUEL: u64 = 400_000;
+const FUEL: u64 = 30_000;
 
 /// Why there is no exact value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Machine {
             Node::Pow(a, b) => {
                 let exponent = self.eval(b)?;
                 let base = self.eval(a)?;
-                self.power(&base, &exponent)
+                Self::power(&base, &exponent)
             }
             Node::Call(fun, args) => self.call(*fun, args),
             Node::Bind(b) if matches!(b.kind, BinderKind::Sum | BinderKind::Product) => {
@@ -132,11 +132,16 @@ impl Machine {
                 }
                 Ok(out)
             }
+            Node::Bind(b) if b.kind == BinderKind::Integral => {
+                let (Some(lo), Some(hi)) = (&b.lo, &b.hi) else { return Err(Inexact::Irrational) };
+                let (lo, hi) = (self.eval(lo)?, self.eval(hi)?);
+                super::polynomial::integral(&b.body, &b.var, &lo, &hi).ok_or(Inexact::Irrational)
+            }
             _ => Err(Inexact::Irrational),
         }
     }
 
-    fn power(&mut self, base: &RBig, exponent: &RBig) -> Exact {
+    fn power(base: &RBig, exponent: &RBig) -> Exact {
         if let Some(n) = small(exponent) {
             if base.is_zero() {
                 return match n.cmp(&0) {
@@ -168,7 +173,7 @@ impl Machine {
         match q {
             Some(q) if !base.is_negative() => {
                 let root = exact_root(base, q as usize).ok_or(Inexact::Irrational)?;
-                self.power(&root, &RBig::from(exponent.numerator().clone()))
+                Self::power(&root, &RBig::from(exponent.numerator().clone()))
             }
             _ => Err(Inexact::Irrational),
         }
@@ -344,9 +349,9 @@ impl Machine {
             self.spend(&det)?;
             for r in k + 1..n {
                 let factor = m[r][k].clone() / m[k][k].clone();
-                for c in k..n {
-                    let delta = factor.clone() * m[k][c].clone();
-                    m[r][c] -= delta;
+                let pivot_row = m[k].clone();
+                for (cell, above) in m[r].iter_mut().zip(&pivot_row).skip(k) {
+                    *cell -= factor.clone() * above.clone();
                 }
                 self.spend(&m[r][n - 1].clone())?;
             }

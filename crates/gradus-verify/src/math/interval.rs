@@ -82,6 +82,13 @@ impl Real for Interval {
     fn sqrt(&self) -> Self {
         Self { lo: down(self.lo.max(0.0).sqrt()).max(0.0), hi: up(self.hi.max(0.0).sqrt()) }
     }
+    fn root(&self, n: u64) -> Self {
+        let root = |x: f64| x.max(0.0).powf(1.0 / n as f64);
+        // The exponent is off by half a unit, which the logarithm of the base multiplies.
+        let pad = |x: f64, base: f64| x * (2e-15 + base.max(f64::MIN_POSITIVE).ln().abs() * 3e-16);
+        let (lo, hi) = (root(self.lo), root(self.hi));
+        Self { lo: (lo - pad(lo, self.lo)).max(0.0), hi: hi + pad(hi, self.hi) }.checked()
+    }
     fn exp(&self) -> Self {
         let out = wide(self.lo.exp(), self.hi.exp());
         Self { lo: out.lo.max(0.0), hi: out.hi }.checked()
@@ -93,7 +100,7 @@ impl Real for Interval {
     }
     fn sin_cos(&self) -> (Self, Self) {
         let width = self.hi - self.lo;
-        if !(width < 1.0) || self.lo.abs() > 1e8 {
+        if width.is_nan() || width >= 1.0 || self.lo.abs() > 1e8 {
             let unit = Self { lo: -1.0, hi: 1.0 };
             return (unit, unit);
         }

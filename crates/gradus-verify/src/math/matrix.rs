@@ -1,6 +1,6 @@
 //! Sums, products and multiples of matrices, entry by entry.
 
-use super::ast::Node;
+use super::ast::{Fun, Node};
 use super::exact;
 
 type Matrix = Vec<Vec<Node>>;
@@ -82,4 +82,35 @@ fn product(a: &Matrix, b: &Matrix) -> Option<Matrix> {
             })
             .collect(),
     )
+}
+
+/// The determinant of a matrix, expanded along the first row if it is small.
+pub(crate) fn determinant(matrix: Node) -> Node {
+    fn expand(m: &[Vec<Node>]) -> Node {
+        if m.len() == 1 {
+            return m[0][0].clone();
+        }
+        let terms = (0..m.len())
+            .map(|c| {
+                let minor: Matrix = m[1..]
+                    .iter()
+                    .map(|row| row.iter().enumerate().filter(|(k, _)| *k != c).map(|(_, cell)| cell.clone()).collect())
+                    .collect();
+                let term = Node::Mul(vec![m[0][c].clone(), expand(&minor)]);
+                if c % 2 == 0 { term } else { term.neg() }
+            })
+            .collect();
+        Node::Add(terms)
+    }
+    match &matrix {
+        Node::Matrix(rows)
+            if !rows.is_empty()
+                && rows.len() <= 4
+                && rows.iter().all(|row| row.len() == rows.len())
+                && rows.iter().flatten().all(super::structure::is_scalar) =>
+        {
+            expand(rows)
+        }
+        _ => Node::Call(Fun::Det, vec![matrix]),
+    }
 }

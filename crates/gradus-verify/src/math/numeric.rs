@@ -16,6 +16,8 @@ pub(crate) trait Real: Clone {
     fn inv(&self) -> Option<Self>;
     /// Of the non-negative part.
     fn sqrt(&self) -> Self;
+    /// The n-th root of a positive enclosure.
+    fn root(&self, n: u64) -> Self;
     fn exp(&self) -> Self;
     /// Of a positive enclosure.
     fn ln(&self) -> Self;
@@ -128,7 +130,6 @@ impl<R: Real> Machine<R> {
             Node::Const(Const::Pi) => self.real(R::pi(self.precision)),
             Node::Const(Const::E) => self.real(self.one().exp()),
             Node::Const(Const::I) => Complex { re: self.zero(), im: self.one() },
-            Node::Const(Const::Infinity) => return None,
             Node::Neg(a) => self.eval(a)?.neg(),
             Node::Add(items) => {
                 let mut sum = self.eval(items.first()?)?;
@@ -234,6 +235,17 @@ impl<R: Real> Machine<R> {
     }
 
     fn positive_power(&self, base: &R, q: &RBig) -> R {
+        let n = u64::try_from(q.denominator().clone()).unwrap_or(u64::MAX);
+        let p = i64::try_from(q.numerator().clone()).unwrap_or(i64::MAX);
+        if n <= 64 && p.unsigned_abs() <= 64 {
+            let power = self.integer_power(&self.real(base.root(n)), p.unsigned_abs()).re;
+            if p >= 0 {
+                return power;
+            }
+            if let Some(inverse) = power.inv() {
+                return inverse;
+            }
+        }
         base.ln().mul(&self.rational(q)).exp()
     }
 
@@ -261,17 +273,17 @@ impl<R: Real> Machine<R> {
         Complex { re: size.mul(&c), im: size.mul(&s) }
     }
 
-    fn modulus(&self, z: &Complex<R>) -> R {
+    fn modulus(z: &Complex<R>) -> R {
         if z.is_real() {
-            return self.abs(&z.re);
+            return Self::abs(&z.re);
         }
         if z.re.is_zero() {
-            return self.abs(&z.im);
+            return Self::abs(&z.im);
         }
         z.re.mul(&z.re).add(&z.im.mul(&z.im)).sqrt()
     }
 
-    fn abs(&self, x: &R) -> R {
+    fn abs(x: &R) -> R {
         if x.negative() {
             x.neg()
         } else if x.positive() || x.is_zero() {
@@ -307,7 +319,7 @@ impl<R: Real> Machine<R> {
     }
 
     fn ln(&self, z: &Complex<R>) -> Option<Complex<R>> {
-        let size = self.modulus(z);
+        let size = Self::modulus(z);
         if !size.positive() {
             return None;
         }
@@ -324,7 +336,7 @@ impl<R: Real> Machine<R> {
             }
             // Too close to zero to know the sign: only sound if it is zero.
             if z.re.width() < 1e-9 && z.re.midpoint().abs() < 1e-9 {
-                let root = self.abs(&z.re).sqrt().hull_with_zero();
+                let root = Self::abs(&z.re).sqrt().hull_with_zero();
                 return Some(Complex { re: root.clone(), im: root });
             }
             return None;
@@ -363,7 +375,7 @@ impl<R: Real> Machine<R> {
         let half = self.rational(&RBig::from_parts(1.into(), 2u32.into()));
         let right = R::pi(self.precision).mul(&half);
         // asin x = sign x (pi/2 - 2 asin sqrt((1 - |x|)/2)), and asin t <= 2 t for t in [0, 1/2].
-        let gap = self.abs(&self.one().add(&self.abs(x).neg())).mul(&half).sqrt();
+        let gap = Self::abs(&self.one().add(&Self::abs(x).neg())).mul(&half).sqrt();
         let four = self.int(4);
         let slack = gap.mul(&four).hull_with_zero();
         let value = right.add(&slack.neg());
@@ -378,7 +390,7 @@ impl<R: Real> Machine<R> {
                 return Some(self.real(self.rational(&value)));
             }
             if fun == Fun::Mod {
-                let (a, b) = (self.eval(&args[0])?, self.eval(&args[1])?);
+                let (a, b) = (self.eval(args.first()?)?, self.eval(args.get(1)?)?);
                 if !a.is_real() || !b.is_real() {
                     return None;
                 }
@@ -391,7 +403,7 @@ impl<R: Real> Machine<R> {
                 if !(0..=40).contains(&k) {
                     return None;
                 }
-                let n = self.eval(&args[0])?;
+                let n = self.eval(args.first()?)?;
                 let mut out = self.real(self.one());
                 for j in 0..k {
                     out = out.mul(&n.add(&self.real(self.int(-j))));
@@ -401,14 +413,17 @@ impl<R: Real> Machine<R> {
             }
             return None;
         }
+        if matches!(fun, Fun::Root | Fun::LogBase) && args.len() != 2 {
+            return None;
+        }
         if fun == Fun::Root {
             let index = exact::evaluate(&args[0], &self.env).ok()?;
             let n = exact::small(&index)?;
             if n == 2 {
-                if let Ok(value) = exact::evaluate(&args[1], &self.env) {
-                    if let Some(root) = (!value.is_negative()).then(|| exact::exact_root(&value, 2)).flatten() {
-                        return Some(self.real(self.rational(&root)));
-                    }
+                if let Ok(value) = exact::evaluate(&args[1], &self.env)
+                    && let Some(root) = (!value.is_negative()).then(|| exact::exact_root(&value, 2)).flatten()
+                {
+                    return Some(self.real(self.rational(&root)));
                 }
                 let z = self.eval(&args[1])?;
                 return self.sqrt(&z);
@@ -467,7 +482,7 @@ impl<R: Real> Machine<R> {
                 let value = self.ln(&z)?;
                 if self.branch.decimal_log { value.mul(&self.real(self.int(10).ln().inv()?)) } else { value }
             }
-            Fun::Abs => self.real(self.modulus(&z)),
+            Fun::Abs => self.real(Self::modulus(&z)),
             Fun::Re => self.real(z.re),
             Fun::Im => self.real(z.im),
             Fun::Arg => self.real(self.argument(&z)?),

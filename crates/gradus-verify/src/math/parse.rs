@@ -7,7 +7,7 @@ use super::names;
 use super::units::{self, Unit};
 
 /// Deepest nesting that is read.
-pub(crate) const MAX_DEPTH: u16 = 90;
+pub(crate) const MAX_DEPTH: u16 = 240;
 
 /// Choices where the notation is ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,8 +236,7 @@ impl Parser<'_> {
                 Tok::Join(Join::Or) => Sep::Or,
                 Tok::Join(_) => Sep::And,
                 Tok::Quad => Sep::Wide,
-                Tok::Row if top => Sep::Wide,
-                Tok::Ampersand if top => Sep::Wide,
+                Tok::Row | Tok::Ampersand if top => Sep::Wide,
                 _ => break,
             };
             best = best.max(Some(sep));
@@ -262,10 +261,10 @@ impl Parser<'_> {
             match self.peek() {
                 None | Some(Tok::Comma | Tok::Semicolon | Tok::Join(_) | Tok::Quad) => {
                     let text = words.join(" ");
-                    if words.len() == 1 {
-                        if let Some(n) = names::number_word(&text) {
-                            return Ok(Node::int(n));
-                        }
+                    if words.len() == 1
+                        && let Some(n) = names::number_word(&text)
+                    {
+                        return Ok(Node::int(n));
                     }
                     return Ok(Node::Text(text));
                 }
@@ -308,10 +307,10 @@ impl Parser<'_> {
             }
         }
         // `Sequence 1: ...` and `A: 5 apples` style labels end in a colon too.
-        if label_end > start {
-            if let (Some(Tok::Num(..) | Tok::Id(_)), Some(Tok::Colon)) = (self.peek(), self.peek_at(1)) {
-                self.at += 2;
-            }
+        if label_end > start
+            && let (Some(Tok::Num(..) | Tok::Id(_)), Some(Tok::Colon)) = (self.peek(), self.peek_at(1))
+        {
+            self.at += 2;
         }
         while let Some(Tok::Rel(Rel::Approx | Rel::Eq)) = self.peek() {
             self.at += 1;
@@ -386,7 +385,13 @@ impl Parser<'_> {
         if let Some(Tok::Text(text)) = self.peek() {
             let lower = text.to_lowercase();
             let first = lower.split_whitespace().next().unwrap_or("");
-            if matches!(first, "for" | "where" | "with" | "forall") {
+            let second = lower.split_whitespace().nth(1).unwrap_or("");
+            let general = matches!(
+                second,
+                "all" | "any" | "every" | "each" | "some" | "integer" | "integers" | "positive" | "real" | "constant"
+            );
+            let domain = second.is_empty() && matches!(self.peek_at(2), Some(Tok::Rel(Rel::In)));
+            if matches!(first, "where" | "forall") || (first == "for" && (general || domain)) {
                 let mut depth = 0i32;
                 while let Some(tok) = self.peek() {
                     match tok {
@@ -536,11 +541,11 @@ impl Parser<'_> {
         }
         self.at = next;
         // `32^{\circ} \mathrm{F}`.
-        if let (Node::Degree(inner), Unit::Label(scale)) = (&value, &unit) {
-            if scale == "c" || scale == "f" {
-                let name = if scale == "c" { "°C" } else { "°F" };
-                return Ok(Node::Quantity(inner.clone(), units::parse(name)));
-            }
+        if let (Node::Degree(inner), Unit::Label(scale)) = (&value, &unit)
+            && (scale == "c" || scale == "f")
+        {
+            let name = if scale == "c" { "°C" } else { "°F" };
+            return Ok(Node::Quantity(inner.clone(), units::parse(name)));
         }
         Ok(match value {
             Node::Degree(inner) if phrase == "F" || phrase == "C" => {
@@ -630,26 +635,27 @@ fn assemble(mut items: Vec<Node>, seps: &[Sep]) -> Node {
         None
     };
     let assignment = |node: &Node| matches!(node, Node::Rel(sides, rels) if rels.len() == 1 && rels[0] == Rel::Eq && matches!(sides[0], Node::Var(_)));
-    if let Some(border) = grouping {
-        if items.iter().all(assignment) && seps.contains(&Sep::Comma) {
-            let mut groups: Vec<Vec<Node>> = vec![Vec::new()];
-            for (k, item) in items.iter().enumerate() {
-                if k > 0 && seps.get(k - 1) == Some(&border) {
-                    groups.push(Vec::new());
-                }
-                if let Some(group) = groups.last_mut() {
-                    group.push(item.clone());
-                }
+    if let Some(border) = grouping
+        && items.iter().all(assignment)
+        && seps.contains(&Sep::Comma)
+    {
+        let mut groups: Vec<Vec<Node>> = vec![Vec::new()];
+        for (k, item) in items.iter().enumerate() {
+            if k > 0 && seps.get(k - 1) == Some(&border) {
+                groups.push(Vec::new());
             }
-            let size = groups[0].len();
-            let names = |group: &[Node]| -> Vec<Node> {
-                group.iter().map(|n| if let Node::Rel(s, _) = n { s[0].clone() } else { n.clone() }).collect()
-            };
-            let first_names = names(&groups[0]);
-            let distinct = first_names.iter().enumerate().all(|(k, n)| !first_names[..k].contains(n));
-            if size > 1 && distinct && groups.len() > 1 && groups.iter().all(|g| names(g) == first_names) {
-                return Node::List(groups.into_iter().map(|g| Node::Tuple('(', g, ')')).collect(), Join::Or);
+            if let Some(group) = groups.last_mut() {
+                group.push(item.clone());
             }
+        }
+        let size = groups[0].len();
+        let names = |group: &[Node]| -> Vec<Node> {
+            group.iter().map(|n| if let Node::Rel(s, _) = n { s[0].clone() } else { n.clone() }).collect()
+        };
+        let first_names = names(&groups[0]);
+        let distinct = first_names.iter().enumerate().all(|(k, n)| !first_names[..k].contains(n));
+        if size > 1 && distinct && groups.len() > 1 && groups.iter().all(|g| names(g) == first_names) {
+            return Node::List(groups.into_iter().map(|g| Node::Tuple('(', g, ')')).collect(), Join::Or);
         }
     }
     Node::List(items, join)

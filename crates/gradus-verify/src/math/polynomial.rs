@@ -187,6 +187,19 @@ fn real_roots(p: &Poly) -> Option<usize> {
     Some(changes(false).saturating_sub(changes(true)))
 }
 
+/// The integral of a polynomial between two numbers.
+pub(crate) fn integral(body: &Node, variable: &str, lo: &RBig, hi: &RBig) -> Option<RBig> {
+    let (p, q) = rational(body, variable)?;
+    let [scale] = q.as_slice() else { return None };
+    let (mut below, mut above) = (RBig::ZERO, RBig::ZERO);
+    for (k, c) in p.iter().enumerate().rev() {
+        let c = c.clone() / RBig::from(k as u64 + 1);
+        below = (below + c.clone()) * lo.clone();
+        above = (above + c) * hi.clone();
+    }
+    Some((above - below) / scale.clone())
+}
+
 /// Whether two rational equations in one unknown have the same real solutions.
 pub(crate) fn same_roots(f: &Node, g: &Node) -> Option<Decision> {
     let variable = f.variables().into_iter().next()?;

@@ -159,6 +159,20 @@ fn of_at(node: &Node, pair: bool, depth: u32) -> Option<RealSet> {
         },
         Node::Rel(sides, rels) => relation(sides, rels, depth)?,
         Node::List(items, join) => {
+            // `x \ne -1, 4` excludes both.
+            if let Some(Node::Rel(sides, rels)) = items.first()
+                && *rels == [Rel::Ne]
+            {
+                let mut out = whole();
+                for item in items {
+                    let excluded = match item {
+                        Node::Rel(..) => of_at(item, true, depth + 1)?,
+                        value => relation(&[sides[0].clone(), value.clone()], rels, depth + 1)?,
+                    };
+                    out = intersection(&out, &normal(excluded));
+                }
+                return Some(out);
+            }
             let relations = items.iter().all(|i| matches!(i, Node::Rel(..)));
             if !relations && !pair {
                 return None;

@@ -10,6 +10,8 @@ use super::numeric::{self, Branch, Real};
 use super::polynomial;
 use crate::Proof;
 
+const SEEDS: [u64; 3] = [0x51ed_270b_1234_5601, 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_0000_0001];
+
 /// Whether a node is a relation that describes a set of numbers.
 pub(crate) fn is_set_relation(node: &Node) -> bool {
     match node {
@@ -20,6 +22,9 @@ pub(crate) fn is_set_relation(node: &Node) -> bool {
 
 /// What a chain of equalities ends in: the last side before an approximation.
 pub(crate) fn final_value<'a>(sides: &'a [Node], rels: &[Rel]) -> &'a Node {
+    if matches!(rels.first(), Some(Rel::Approx)) && !matches!(sides[0], Node::Var(_) | Node::Apply(..)) {
+        return &sides[0];
+    }
     let exact = rels.iter().take_while(|r| !matches!(r, Rel::Approx)).count();
     let index = if exact == 0 { sides.len().min(2) - 1 } else { exact };
     &sides[index.min(sides.len() - 1)]
@@ -45,21 +50,43 @@ pub(crate) fn equations(a: &Node, b: &Node, c: &Node, d: &Node) -> Decision {
     if !super::structure::is_scalar(&f) || !super::structure::is_scalar(&g) {
         return Decision::Unknown("no scalar equations");
     }
+    if f.variables().is_empty() && g.variables().is_empty() {
+        // Two statements about numbers: each side has its counterpart.
+        let (left, right) = (equal::scalars(a, c), equal::scalars(b, d));
+        return match (left, right) {
+            (Decision::Equal(p), Decision::Equal(q)) => Decision::Equal(equal::weaker(p, q)),
+            (Decision::Different(why), _) | (_, Decision::Different(why)) => Decision::Different(why),
+            (unknown, _) => unknown,
+        };
+    }
     if f.variables() != g.variables() {
         // A variable that drops out of one side is rare; the zero sets differ otherwise.
         return Decision::different("the equations have different unknowns");
     }
-    if let Some(decision) = constant_multiple(&f, &g) {
-        if decision.is_equal() {
-            return decision;
+    match (vanishes(&f), vanishes(&g)) {
+        (true, true) => {
+            let sides = equal::scalars(a, c);
+            return if sides.is_equal() { sides } else { Decision::Unknown("both equations hold everywhere") };
         }
+        (false, false) => {}
+        _ => return Decision::different("one equation holds everywhere"),
     }
-    if f.variables().len() == 1 {
-        if let Some(decision) = polynomial::same_roots(&f, &g) {
-            return decision;
-        }
+    if let Some(decision) = constant_multiple(&f, &g)
+        && decision.is_equal()
+    {
+        return decision;
+    }
+    if f.variables().len() == 1
+        && let Some(decision) = polynomial::same_roots(&f, &g)
+    {
+        return decision;
     }
     numeric_multiple(&f, &g, false)
+}
+
+/// Whether an expression is zero as far as field elements tell.
+fn vanishes(f: &Node) -> bool {
+    SEEDS[..2].iter().all(|seed| field::fingerprint(f, *seed).is_some_and(|p| p.element.is_zero()))
 }
 
 /// Whether g is a positive multiple of f.
@@ -73,8 +100,11 @@ pub(crate) fn positive_multiple(f: &Node, g: &Node) -> Option<Decision> {
 /// The quotient is the same field element at different points: a constant.
 fn constant_multiple(f: &Node, g: &Node) -> Option<Decision> {
     let mut ratio = None;
-    for seed in [0x51ed_270b_1234_5601u64, 0x2545_f491_4f6c_dd1d, 0x9e37_79b9_0000_0001] {
+    for seed in SEEDS {
         let (x, y) = (field::fingerprint(f, seed)?, field::fingerprint(g, seed)?);
+        if x.element.is_zero() || y.element.is_zero() {
+            return None;
+        }
         let here = field::quotient(x.element, y.element)?;
         match ratio {
             None => ratio = Some(here),
@@ -102,6 +132,9 @@ fn numeric_multiple(f: &Node, g: &Node, positive: bool) -> Decision {
         }
         let Some(inverse) = x.re.inv() else { continue };
         let here = y.re.mul(&inverse);
+        if !here.positive() && !here.negative() {
+            continue;
+        }
         if !here.is_finite() || here.width() > 1e-3 * here.midpoint().abs() {
             continue;
         }

@@ -5,11 +5,8 @@ use dashu::rational::RBig;
 use super::ast::{Const, Fun, Node, Rel, SetOp};
 use super::equal::{self, Decision, scalars, weaker};
 use super::exact;
-use super::interval::Interval;
-use super::numeric::{self, Branch, Real};
 use super::realset;
 use super::relation;
-use super::units::Unit;
 use crate::{Proof, Tolerance};
 
 /// Items compared in one matching; beyond it the answer is left undecided.
@@ -25,7 +22,7 @@ pub(crate) fn values(gold: &Node, pred: &Node) -> Decision {
     Judge { tolerance: None, fuel: 200, depth: 0 }.value(gold, pred)
 }
 
-struct Judge {
+pub(super) struct Judge {
     tolerance: Option<Tolerance>,
     fuel: u32,
     depth: u32,
@@ -88,10 +85,10 @@ impl Judge {
         if matches!(gold, Node::Rel(..)) || matches!(pred, Node::Rel(..)) {
             return self.relations(gold, pred);
         }
-        if is_set_like(gold) || is_set_like(pred) {
-            if let Some(decision) = self.sets(gold, pred) {
-                return decision;
-            }
+        if (is_set_like(gold) || is_set_like(pred))
+            && let Some(decision) = self.sets(gold, pred)
+        {
+            return decision;
         }
         match (gold, pred) {
             (Node::Tuple(o1, a, c1), Node::Tuple(o2, b, c2)) => {
@@ -101,16 +98,17 @@ impl Judge {
                 return self.ordered(a, b);
             }
             (Node::List(a, _), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::List(b, _)) => {
+                let signs = |n: &Node| n.any(&|m| matches!(m, Node::PlusMinus(..)));
+                let (tuple, list) = if matches!(gold, Node::Tuple(..)) { (gold, pred) } else { (pred, gold) };
+                if signs(tuple) && !signs(list) {
+                    let (x, y) = (
+                        items_of(gold).unwrap_or_else(|| vec![gold.clone()]),
+                        items_of(pred).unwrap_or_else(|| vec![pred.clone()]),
+                    );
+                    return self.unordered(&x, &y, true);
+                }
                 let (a, b) = (expand_all(a), expand_all(b));
-                let direct = self.ordered(&a, &b);
-                if direct.is_equal() {
-                    return direct;
-                }
-                let single = |items: &[Node]| items.len() == 1;
-                if single(&a) || single(&b) {
-                    return direct;
-                }
-                return direct;
+                return self.ordered(&a, &b);
             }
             (Node::Set(a), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::Set(b)) => {
                 if a.len() == 1 && matches!(gold, Node::Set(_)) {
@@ -133,10 +131,12 @@ impl Judge {
         if matches!(gold, Node::Tuple(..)) || matches!(pred, Node::Tuple(..)) {
             return Decision::different("a tuple is no number");
         }
-        if let (Node::Apply(n1, a), Node::Apply(n2, b)) = (gold, pred) {
-            if n1 == n2 && a.len() == b.len() && &**n1 == "cases" {
-                return self.ordered(a, b);
-            }
+        if let (Node::Apply(n1, a), Node::Apply(n2, b)) = (gold, pred)
+            && n1 == n2
+            && a.len() == b.len()
+            && &**n1 == "cases"
+        {
+            return self.ordered(a, b);
         }
         self.quantity(gold, pred)
     }
@@ -262,8 +262,11 @@ impl Judge {
             Some(out)
         };
         let (x, y) = (names(a)?, names(b)?);
-        if x.len() != y.len() || x.len() < 2 || !x.iter().all(|n| y.contains(n)) {
+        if x.len() != y.len() || x.len() < 2 {
             return None;
+        }
+        if !x.iter().all(|n| y.contains(n)) {
+            return Some(Decision::different("they name different unknowns"));
         }
         let mut proof = Proof::Exact;
         for (item, name) in a.iter().zip(&x) {
@@ -333,8 +336,9 @@ impl Judge {
             // f < g and k f < k g with k > 0.
             let left = a[0].clone().minus(a[1].clone());
             let right = if forward { b[0].clone().minus(b[1].clone()) } else { b[1].clone().minus(b[0].clone()) };
-            if let Some(decision) = relation::positive_multiple(&left, &right) {
-                return Some(decision);
+            match relation::positive_multiple(&left, &right) {
+                None | Some(Decision::Unknown(_)) => {}
+                decision => return decision,
             }
         }
         let mut last = None;
@@ -394,14 +398,24 @@ impl Judge {
                     }
                     return self.compare(x, y);
                 }
-                (Node::Var(_), Node::Apply(..)) | (Node::Apply(..), Node::Var(_)) => {
-                    return self.compare(x, y);
-                }
-                (Node::Tuple(..), _) | (_, Node::Tuple(..)) => {
+                (Node::Var(_), Node::Apply(..))
+                | (Node::Apply(..), Node::Var(_))
+                | (Node::Tuple(..), _)
+                | (_, Node::Tuple(..)) => {
                     return self.compare(x, y);
                 }
                 _ => {}
             }
+        }
+        let statement = |sides: &[Node]| sides.iter().all(|s| s.variables().is_empty());
+        if statement(a) && statement(b) && a.len() == b.len() {
+            let forward = self.ordered(a, b);
+            if forward.is_equal() || a.len() > 2 {
+                return forward;
+            }
+            let reversed: Vec<Node> = b.iter().rev().cloned().collect();
+            let backward = self.ordered(a, &reversed);
+            return if backward.is_equal() { backward } else { forward };
         }
         if a.len() == 2 && b.len() == 2 { relation::equations(&a[0], &a[1], &b[0], &b[1]) } else { self.compare(x, y) }
     }
@@ -421,12 +435,21 @@ impl Judge {
         {
             return Decision::different("an equation between two unknowns is no value");
         }
-        let nameable = match lhs {
-            Node::Var(_) | Node::Apply(..) | Node::Tuple(..) | Node::Ratio(_) | Node::Text(_) | Node::Set(_) => true,
-            Node::Call(Fun::Abs | Fun::Min | Fun::Max | Fun::Det, _) => true,
-            Node::Bind(_) => true,
-            _ => false,
-        };
+        if matches!(rels.first(), Some(Rel::Approx)) && std::ptr::eq(value, lhs) {
+            // `A \\approx 0.577` states A.
+            return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
+        }
+        let nameable = matches!(
+            lhs,
+            Node::Var(_)
+                | Node::Apply(..)
+                | Node::Tuple(..)
+                | Node::Ratio(_)
+                | Node::Text(_)
+                | Node::Set(_)
+                | Node::Call(Fun::Abs | Fun::Min | Fun::Max | Fun::Det, _)
+                | Node::Bind(_)
+        );
         let free = lhs.variables();
         let free_both = free.is_empty() && value.variables().is_empty();
         let defines = nameable || free_both || sides.len() > 2;
@@ -437,12 +460,11 @@ impl Judge {
             }
         }
         // Products of names, such as `AB = 4`.
-        if let Node::Mul(items) = lhs {
-            if items.iter().all(|i| matches!(i, Node::Var(v) if v.chars().all(|c| c.is_ascii_uppercase())))
-                && value.variables().is_empty()
-            {
-                return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
-            }
+        if let Node::Mul(items) = lhs
+            && items.iter().all(|i| matches!(i, Node::Var(v) if v.chars().all(|c| c.is_ascii_uppercase())))
+            && value.variables().is_empty()
+        {
+            return if gold_is_relation { self.compare(value, other) } else { self.compare(other, value) };
         }
         // Solve for an unknown that the value does not contain.
         if sides.len() == 2 && super::structure::is_scalar(other) {
@@ -498,82 +520,14 @@ impl Judge {
             } else {
                 Decision::different("they are different sets")
             }),
-            (Node::Set(_) | Node::List(..), _) | (_, Node::Set(_) | Node::List(..)) => None,
-            (Node::Tuple(..), Node::Tuple(..)) => None,
+            (Node::Set(_) | Node::List(..), _)
+            | (_, Node::Set(_) | Node::List(..))
+            | (Node::Tuple(..), Node::Tuple(..)) => None,
             _ => Some(Decision::different("they are different kinds of set")),
         }
     }
 
-    fn quantity(&mut self, gold: &Node, pred: &Node) -> Decision {
-        let (a, b) = (measured(gold), measured(pred));
-        match (&a.unit, &b.unit) {
-            (Measure::None, Measure::None) => self.value(gold, pred),
-            (Measure::Unit(Unit::Known(d, s)), Measure::Unit(Unit::Known(e, t))) => {
-                if d != e {
-                    return Decision::different("the units measure different things");
-                }
-                if s == t {
-                    return self.value(&a.value, &b.value);
-                }
-                let scaled = Node::Mul(vec![b.value.clone(), Node::rational(t.clone() / s.clone())]);
-                let scaled = exact::value(&scaled).map_or(scaled, Node::rational);
-                self.value(&a.value, &scaled)
-            }
-            (Measure::Percent, Measure::Percent) | (Measure::Degree, Measure::Degree) => self.value(&a.value, &b.value),
-            (Measure::Degree, Measure::Unit(Unit::Known(..))) | (Measure::Unit(Unit::Known(..)), Measure::Degree) => {
-                let radians = |m: &Measured| match &m.unit {
-                    Measure::Degree => Node::Degree(Box::new(m.value.clone())),
-                    _ => m.value.clone(),
-                };
-                self.value(&radians(&a), &radians(&b))
-            }
-            (Measure::Percent, Measure::Unit(Unit::Known(..))) | (Measure::Unit(Unit::Known(..)), Measure::Percent) => {
-                Decision::different("a share is no quantity with a unit")
-            }
-            (Measure::Percent, _) | (_, Measure::Percent) => {
-                let plain = self.value(&a.value, &b.value);
-                if plain.is_equal() {
-                    return plain;
-                }
-                self.shares(&a, &b)
-            }
-            (Measure::Degree, _) | (_, Measure::Degree) => {
-                let plain = self.value(&a.value, &b.value);
-                if plain.is_equal() {
-                    return plain;
-                }
-                let wrap = |m: &Measured| match m.unit {
-                    Measure::Degree => Node::Degree(Box::new(m.value.clone())),
-                    _ => m.value.clone(),
-                };
-                self.value(&wrap(&a), &wrap(&b))
-            }
-            _ => self.value(&a.value, &b.value),
-        }
-    }
-
-    /// A percentage against a bare number: 5 % is 0.05 too, at the precision of the percentage.
-    fn shares(&mut self, gold: &Measured, pred: &Measured) -> Decision {
-        let hundred = RBig::from(100);
-        let shift = |node: &Node, up: bool| -> Node {
-            match equal::decimal(node) {
-                Some((value, places, digits)) => {
-                    let (value, places) =
-                        if up { (value * hundred.clone(), places - 2) } else { (value / hundred.clone(), places + 2) };
-                    Node::Num(super::ast::Number { value, places: Some(places), digits })
-                }
-                None if up => Node::Mul(vec![node.clone(), Node::int(100)]),
-                None => Node::Div(Box::new(node.clone()), Box::new(Node::int(100))),
-            }
-        };
-        if matches!(gold.unit, Measure::Percent) {
-            self.value(&gold.value, &shift(&pred.value, true))
-        } else {
-            self.value(&gold.value, &shift(&pred.value, false))
-        }
-    }
-
-    fn value(&mut self, gold: &Node, pred: &Node) -> Decision {
+    pub(super) fn value(&mut self, gold: &Node, pred: &Node) -> Decision {
         if let (Node::Ratio(a), Node::Ratio(b)) = (gold, pred) {
             return self.ratios(a, b);
         }
@@ -602,10 +556,10 @@ impl Judge {
         if decision.is_equal() {
             return decision;
         }
-        if let Some(tolerance) = self.tolerance {
-            if let Some(near) = within(gold, pred, tolerance) {
-                return near;
-            }
+        if let Some(tolerance) = self.tolerance
+            && let Some(near) = super::quantity::within(gold, pred, tolerance)
+        {
+            return near;
         }
         equal::rounded(gold, pred).unwrap_or(decision)
     }
@@ -630,7 +584,7 @@ impl Judge {
             let opaque =
                 |n: &Node| n.any(&|m| matches!(m, Node::Dots | Node::Text(_) | Node::Matrix(_) | Node::Bind(_)));
             return if opaque(gold) && opaque(pred) {
-                self.dotted(gold, pred)
+                Self::dotted(gold, pred)
             } else {
                 Decision::different("they are different kinds of object")
             };
@@ -638,18 +592,18 @@ impl Judge {
         if matches!(gold, Node::Add(_)) {
             let decision = self.unordered(&parts(gold), &parts(pred), false);
             return match decision {
-                Decision::Different(_) => self.dotted(gold, pred),
+                Decision::Different(_) => Self::dotted(gold, pred),
                 other => other,
             };
         }
         match self.ordered(&parts(gold), &parts(pred)) {
-            Decision::Different(_) if gold.any(&|m| matches!(m, Node::Dots)) => self.dotted(gold, pred),
+            Decision::Different(_) if gold.any(&|m| matches!(m, Node::Dots)) => Self::dotted(gold, pred),
             other => other,
         }
     }
 
     /// Expressions with an ellipsis: the dots become an unknown of their own.
-    fn dotted(&mut self, gold: &Node, pred: &Node) -> Decision {
+    fn dotted(gold: &Node, pred: &Node) -> Decision {
         fn undot(node: &Node) -> Node {
             match node {
                 Node::Dots => Node::Var("dots".into()),
@@ -678,7 +632,7 @@ impl Judge {
             match scalars(&left, &right) {
                 Decision::Equal(p) => proof = weaker(proof, p),
                 Decision::Different(_) => return Decision::different("the ratios differ"),
-                unknown => return unknown,
+                unknown @ Decision::Unknown(_) => return unknown,
             }
         }
         Decision::Equal(proof)
@@ -696,64 +650,6 @@ impl Judge {
         let quotient = Node::Div(Box::new(a.clone()), Box::new(b.clone()));
         Some(if gold_first { self.value(&quotient, number) } else { self.value(number, &quotient) })
     }
-}
-
-struct Measured {
-    value: Node,
-    unit: Measure,
-}
-
-enum Measure {
-    None,
-    Unit(Unit),
-    Percent,
-    Degree,
-}
-
-/// Splits a quantity into value and unit; signs move to the value.
-fn measured(node: &Node) -> Measured {
-    match node {
-        Node::Neg(inner) => {
-            let m = measured(inner);
-            if matches!(m.unit, Measure::None) {
-                Measured { value: node.clone(), unit: m.unit }
-            } else {
-                Measured { value: m.value.neg(), unit: m.unit }
-            }
-        }
-        Node::Quantity(inner, unit) => match (&**inner, unit) {
-            // `3 \% of what`
-            (Node::Percent(_) | Node::Degree(_), Unit::Label(_)) => measured(inner),
-            (Node::Quantity(deeper, known @ Unit::Known(..)), Unit::Label(_)) => {
-                Measured { value: (**deeper).clone(), unit: Measure::Unit(known.clone()) }
-            }
-            _ => Measured { value: (**inner).clone(), unit: Measure::Unit(unit.clone()) },
-        },
-        Node::Percent(inner) => Measured { value: (**inner).clone(), unit: Measure::Percent },
-        Node::Degree(inner) => Measured { value: (**inner).clone(), unit: Measure::Degree },
-        // `3 \times \$5` and the like stay as they are.
-        _ => Measured { value: node.clone(), unit: Measure::None },
-    }
-}
-
-fn within(gold: &Node, pred: &Node, tolerance: Tolerance) -> Option<Decision> {
-    let branch = Branch { real_roots: true, decimal_log: false };
-    let g = numeric::evaluate::<Interval>(gold, &[], 53, branch)?;
-    let p = numeric::evaluate::<Interval>(pred, &[], 53, branch)?;
-    if !g.is_real() || !p.is_real() {
-        return None;
-    }
-    let limit = match tolerance {
-        Tolerance::Relative(share) => share * g.re.midpoint().abs(),
-        Tolerance::Absolute(distance) => distance,
-    };
-    let gap = (g.re.midpoint() - p.re.midpoint()).abs();
-    // A hair of slack for the ends of the tolerance itself.
-    Some(if gap <= limit * (1.0 + 1e-9) + g.re.width() + p.re.width() {
-        Decision::Equal(Proof::Certified)
-    } else {
-        Decision::Different(format!("{gap:e} apart, {limit:e} allowed"))
-    })
 }
 
 /// Whether a node is an ordinary expression.
@@ -811,8 +707,7 @@ fn union_members(node: &Node) -> Vec<Node> {
 /// The items of a list or set; `x \in \{..\}` and `k = 1, 2` count as lists too.
 fn items_of(node: &Node) -> Option<Vec<Node>> {
     match node {
-        Node::List(items, _) => Some(items.clone()),
-        Node::Set(items) => Some(items.clone()),
+        Node::List(items, _) | Node::Set(items) => Some(items.clone()),
         Node::Rel(sides, rels) if rels.len() == 1 && matches!(rels[0], Rel::In | Rel::Eq) => match &sides[1] {
             Node::Set(items) | Node::List(items, _) => Some(items.clone()),
             value @ Node::PlusMinus(..) if matches!(sides[0], Node::Var(_)) => Some(expand(value)),
@@ -918,9 +813,8 @@ fn text_against(words: &str, other: &Node) -> Decision {
     }
     let meaning = crate::text::meaning(words);
     let matches = match (meaning, other) {
-        (Some("infinite"), Node::Const(Const::Infinity)) => true,
+        (Some("infinite"), Node::Const(Const::Infinity)) | (Some("all reals"), Node::NamedSet('R')) => true,
         (Some("none"), Node::Set(items)) => items.is_empty(),
-        (Some("all reals"), Node::NamedSet('R')) => true,
         (Some("all reals"), other) => realset::of(other, true).is_some_and(|s| {
             realset::of(&Node::NamedSet('R'), true).is_some_and(|r| realset::compare(&r, &s).is_equal())
         }),
@@ -929,10 +823,10 @@ fn text_against(words: &str, other: &Node) -> Decision {
     if matches {
         return Decision::Equal(Proof::Exact);
     }
-    if let Node::Rel(sides, rels) = other {
-        if rels.as_slice() == [Rel::Eq] {
-            return text_against(words, &sides[1]);
-        }
+    if let Node::Rel(sides, rels) = other
+        && rels.as_slice() == [Rel::Eq]
+    {
+        return text_against(words, &sides[1]);
     }
     // One word against a product of letters: `Even` and `\text{Even}`.
     if let Some(letters) = spelled(other) {

@@ -219,7 +219,7 @@ pub(crate) fn known(text: &str) -> Option<(Dimension, RBig)> {
                 _ => (word, 1),
             },
         };
-        if !(-4..=4).contains(&exponent) {
+        if !(-9..=9).contains(&exponent) {
             return None;
         }
         let (d, s) = lookup(name.trim_end_matches('.'))?;

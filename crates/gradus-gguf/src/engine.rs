@@ -1,0 +1,259 @@
+//! A GGUF model that can be asked.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Wire};
+use tokio::sync::oneshot;
+
+use crate::Error;
+use crate::batch::{Batch, Job, Limits, Scoring, Writing, Written};
+use crate::gguf::Gguf;
+use crate::kernel::Isa;
+use crate::matrix::{Precision, Workers};
+use crate::template::Template;
+use crate::tokenizer::Tokenizer;
+use crate::transformer::Transformer;
+
+/// How to run a model.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Threads that compute.
+    pub n_threads: usize,
+    /// Sequences worked on at once.
+    pub n_sequences: usize,
+    /// Longest context in tokens; the model's own if that is less.
+    pub n_context: usize,
+    /// Bytes for keys and values of all sequences and kept prompts (one sequence may always run).
+    pub n_cache_bytes: u64,
+    /// Form of the weights.
+    pub precision: Precision,
+    /// Instruction set of the kernels; changes the speed and nothing else.
+    pub isa: Isa,
+}
+
+impl Default for EngineConfig {
+    /// All cores, 32 sequences, 32,768 tokens of context, 2 GiB of keys and values, 8-bit weights.
+    fn default() -> Self {
+        Self {
+            n_threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            n_sequences: 32,
+            n_context: 32_768,
+            n_cache_bytes: 2 << 30,
+            precision: Precision::Q8,
+            isa: Isa::best(),
+        }
+    }
+}
+
+/// A token of a text and what the model thought of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TokenScore {
+    /// The token.
+    pub token: u32,
+    /// Nothing for the first token, which follows nothing.
+    pub measured: Option<Measured>,
+}
+
+/// How likely a token was after those before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Natural logarithm of its probability at temperature 1.
+    pub logprob: f32,
+    /// 1 if no token was likelier.
+    pub rank: u32,
+    /// The likeliest token.
+    pub likeliest: u32,
+}
+
+/// A loaded model and the thread that runs it. The thread ends when this is dropped.
+#[derive(Debug)]
+pub struct Engine {
+    identity: Identity,
+    info: Info,
+    n_context: usize,
+    tokenizer: Arc<Tokenizer>,
+    template: Option<Template>,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Engine {
+    /// Loads a model. Takes a second per gigabyte, roughly; the whole file is read and hashed.
+    ///
+    /// # Errors
+    /// If the file is unreadable, broken, or of a kind that is not supported.
+    pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, Error> {
+        let gguf = Gguf::open(path)?;
+        let tokenizer = Arc::new(Tokenizer::load(&gguf)?);
+        let template = match gguf.string("tokenizer.chat_template") {
+            Some(source) => {
+                let (beginning, end) = tokenizer.marks();
+                let template = Template::new(source, beginning, end);
+                Some(template.map_err(|error| gguf.bad(format!("its chat template: {error}")))?)
+            }
+            None => None,
+        };
+        let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
+        if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
+            return Err(gguf.bad(format!(
+                "the vocabulary has {} tokens, the weights are for {}",
+                tokenizer.n_tokens(),
+                transformer.shape.n_vocabulary
+            )));
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem).to_owned();
+        let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
+        let mark = match config.precision {
+            Precision::Q8 => "gguf",
+            Precision::F32 => "gguf-f32",
+        };
+        let identity = Identity { name, revision: format!("{mark}:{}", &hash[..16]) };
+        let n_context = transformer.shape.n_context.min(config.n_context).max(2);
+        let info = Info {
+            server: "gguf".into(),
+            served: vec![identity.name.clone()],
+            context: Some(n_context as u32),
+            fingerprint: Some(identity.revision.clone()),
+            slots: Some(config.n_sequences.max(1) as u32),
+        };
+        let limits = Limits {
+            n_sequences: config.n_sequences.max(1),
+            n_tokens: (config.n_cache_bytes / transformer.shape.n_cache_bytes() as u64) as usize,
+        };
+        let workers = Workers::new(config.n_threads)?;
+        let batch = Batch::new(transformer, Arc::clone(&tokenizer), workers, config.isa, limits);
+        let (jobs, receiver) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("gguf".into())
+            .spawn(move || batch.run(&receiver))
+            .map_err(|error| Error::Threads(error.to_string()))?;
+        Ok(Self { identity, info, n_context, tokenizer, template, jobs })
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The prompt that asks for the assistant's next message, by the model's own chat template.
+    ///
+    /// # Errors
+    /// If the file has no template, or the template refuses the conversation.
+    pub fn render(&self, messages: &[Message]) -> Result<String, Fault> {
+        let Some(template) = &self.template else {
+            return Err(fault(FaultKind::BadRequest, "the model's file has no chat template".into()));
+        };
+        template
+            .render(messages)
+            .map_err(|error| fault(FaultKind::BadRequest, format!("the model's chat template: {error:#}")))
+    }
+
+    /// How likely each token was after those before it.
+    ///
+    /// # Errors
+    /// If there are no tokens, unknown ones, or more than the context holds.
+    pub async fn prompt_logprobs(&self, tokens: &[u32]) -> Result<Vec<TokenScore>, Fault> {
+        if tokens.is_empty() || tokens.iter().any(|&token| token as usize >= self.tokenizer.n_tokens()) {
+            return Err(fault(FaultKind::BadRequest, "there are no tokens or unknown ones".into()));
+        }
+        if tokens.len() > self.n_context {
+            return Err(self.too_long(tokens.len()));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Score(Scoring { tokens: tokens.to_vec(), reply }))?;
+        answer.await.map_err(|_| stopped())
+    }
+
+    fn send(&self, job: Job) -> Result<(), Fault> {
+        self.jobs.send(job).map_err(|_| stopped())
+    }
+
+    fn too_long(&self, n: usize) -> Fault {
+        fault(
+            FaultKind::ContextTooLong,
+            format!("the prompt has {n} tokens, the context of `{}` {}", self.identity.name, self.n_context),
+        )
+    }
+}
+
+#[async_trait::async_trait]
+impl Model for Engine {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    async fn info(&self) -> Result<Info, Fault> {
+        Ok(self.info.clone())
+    }
+
+    /// The same request gives the same bytes, whatever else is worked on.
+    async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
+        if let Some(field) = request.extra.keys().next() {
+            return Err(fault(FaultKind::BadRequest, format!("the embedded engine knows no field `{field}`")));
+        }
+        let prompt = self.tokenizer.encode_prompt(&self.render(&request.messages)?);
+        if prompt.is_empty() {
+            return Err(fault(FaultKind::BadRequest, "the prompt is empty".into()));
+        }
+        if prompt.len() >= self.n_context {
+            return Err(self.too_long(prompt.len()));
+        }
+        let n_prompt = prompt.len();
+        let n_most = (request.sampling.max_tokens as usize).min(self.n_context - n_prompt);
+        let (reply, answer) = oneshot::channel();
+        let sampling = request.sampling.clone();
+        self.send(Job::Write(Writing { prompt, sampling, seed: request.seed, n_most, reply }))?;
+        let Some(written) = answer.await.map_err(|_| stopped())? else {
+            let message = format!("the logits of `{}` are not finite: its weights are broken", self.identity.name);
+            return Err(fault(FaultKind::BadRequest, message));
+        };
+        Ok(self.chat_json(request, n_prompt, &written))
+    }
+
+    fn n_tokens(&self, text: &str) -> Option<usize> {
+        Some(self.tokenizer.encode(text).len())
+    }
+}
+
+impl Engine {
+    fn chat_json(&self, request: &Generate, n_prompt: usize, written: &Written) -> Raw {
+        // A character that was cut by the limit is left out; one that the model got wrong is shown as such.
+        let bytes = match std::str::from_utf8(&written.bytes) {
+            Err(error) if error.error_len().is_none() => &written.bytes[..error.valid_up_to()],
+            _ => &written.bytes[..],
+        };
+        let body = serde_json::json!({
+            "id": format!("gguf-{}", request.request_id),
+            "object": "chat.completion",
+            "model": self.identity.name,
+            "choices": [{
+                "index": 0,
+                "message": { "role": "assistant", "content": String::from_utf8_lossy(bytes) },
+                "finish_reason": if written.stopped { "stop" } else { "length" },
+            }],
+            "usage": {
+                "prompt_tokens": n_prompt,
+                "completion_tokens": written.n_tokens,
+                "total_tokens": n_prompt + written.n_tokens,
+            },
+        });
+        Raw { wire: Wire::ChatJson, body: body.to_string().into() }
+    }
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn fault(kind: FaultKind, message: String) -> Fault {
+    Fault { kind, message, status: None, retry_after: None, body: None }
+}
+
+/// Its thread is gone, which only a bug can bring about; nothing that is asked now will ever be answered.
+fn stopped() -> Fault {
+    fault(FaultKind::ModelNotFound, "the embedded engine has stopped working".into())
+}
