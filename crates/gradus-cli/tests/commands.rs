@@ -1,0 +1,91 @@
+//! The real binary writes and reads configs, and looks at the machine.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn gradus(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gradus")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn init_writes_a_config_that_check_accepts_and_does_not_overwrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = gradus(folder.path(), &["init"]);
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert!(text(&output.stderr).contains("next: gradus doctor --config gradus.yaml"));
+    let checked = gradus(folder.path(), &["config", "check"]);
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    std::fs::write(folder.path().join("gradus.yaml"), "seed: 7\n").unwrap();
+    let refused = gradus(folder.path(), &["init"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("hint: name another file, or pass --force"));
+    assert_eq!(std::fs::read_to_string(folder.path().join("gradus.yaml")).unwrap(), "seed: 7\n");
+    assert!(gradus(folder.path(), &["init", "--force"]).status.success());
+    assert!(std::fs::read_to_string(folder.path().join("gradus.yaml")).unwrap().starts_with("# yaml-language-server:"));
+}
+
+#[test]
+fn check_resolves_overrides_and_reads_its_own_output() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), "bank: b.jsonl\nstudent: smollm2\n").unwrap();
+    let output = gradus(folder.path(), &["config", "check", "a.yaml", "--set", "probe.attempts=4"]);
+    let resolved = text(&output.stdout);
+    assert!(resolved.contains("attempts: 4"), "{resolved}");
+    std::fs::write(folder.path().join("b.yaml"), &resolved).unwrap();
+    assert_eq!(text(&gradus(folder.path(), &["config", "check", "b.yaml"]).stdout), resolved);
+}
+
+#[test]
+fn check_names_the_file_and_the_key_that_was_meant() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.yaml"), "probe:\n  atempts: 4\n").unwrap();
+    let output = gradus(folder.path(), &["config", "check", "a.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: a.yaml: ") && said.contains("hint: did you mean `attempts`?"), "{said}");
+    let missing = gradus(folder.path(), &["config", "check", "none.yaml"]);
+    assert!(text(&missing.stderr).contains("hint: `gradus init` writes one"));
+}
+
+#[test]
+fn the_schema_is_json_and_knows_every_part() {
+    let output = gradus(Path::new("."), &["config", "schema"]);
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for key in ["bank", "student", "teacher", "probe", "driver"] {
+        assert!(schema["properties"][key].is_object(), "{key}");
+    }
+}
+
+#[test]
+fn doctor_tells_layers_and_tools() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = gradus(folder.path(), &["doctor", "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let names: Vec<&str> = checks.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    for name in ["cores", "disk", "python3", "pip", "smollm2"] {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+    assert!(checks.iter().any(|check| check["section"] == "sandbox"));
+    let plain = text(&gradus(folder.path(), &["doctor"]).stdout);
+    assert!(plain.starts_with("system\n  ok    cores: "), "{plain}");
+    assert!(plain.contains("\nsandbox\n"));
+}
+
+#[test]
+fn every_command_has_a_help_that_begins_with_what_it_does() {
+    for command in [["init"], ["verify"], ["ledger"], ["doctor"], ["mock"], ["config"]] {
+        let output = gradus(Path::new("."), &[&command[..], &["--help"]].concat());
+        let help = text(&output.stdout);
+        let first = help.lines().next().unwrap();
+        assert!(output.status.success() && first.starts_with(char::is_uppercase), "{first}");
+        assert!(!first.ends_with('.'), "{first}");
+    }
+}
