@@ -1,7 +1,8 @@
 //! The real binary writes and reads configs, and looks at the machine.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -77,6 +78,53 @@ fn doctor_tells_layers_and_tools() {
     let plain = text(&gradus(folder.path(), &["doctor"]).stdout);
     assert!(plain.starts_with("system\n  ok    cores: "), "{plain}");
     assert!(plain.contains("\nsandbox\n"));
+}
+
+#[test]
+fn doctor_looks_at_every_role_of_a_config_and_shows_no_key() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["mock", "--port", "0", "--model", "pupil", "--max-model-len", "4096", "--key-env", "DOCTOR_TEST_KEY"])
+        .env("DOCTOR_TEST_KEY", "open-sesame")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let url = url.trim();
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "student: {{model: 'openai:{url}#pupil', api_key_env: DOCTOR_TEST_KEY}}\n\
+         teacher:\n\
+         - {{model: 'openai:{url}#pupil', api_key_env: DOCTOR_TEST_KEY}}\n\
+         - {{model: 'openai:{url}#pupil', api_key_env: NO_SUCH_VARIABLE_HERE}}\n\
+         - nonsense\n\
+         judge: openai:http://127.0.0.1:9/v1#x\n"
+    );
+    std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["doctor", "--json", "--config", "gradus.yaml"])
+        .env("DOCTOR_TEST_KEY", "open-sesame")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there are 3 problems"), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(!said.contains("open-sesame"));
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let check = |name: &str, state: &str, words: &[&str]| {
+        let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+        assert_eq!(check["state"], state, "{check}");
+        let detail = check["detail"].as_str().unwrap();
+        assert!(words.iter().all(|word| detail.contains(word)), "{check}");
+    };
+    check("student", "ok", &["key from DOCTOR_TEST_KEY", "gradus-mock", "serves `pupil`", "4096"]);
+    check("teacher[0]", "ok", &["the same as `student`"]);
+    check("teacher[1]", "problem", &["`NO_SUCH_VARIABLE_HERE` is not set"]);
+    check("teacher[2]", "problem", &["`nonsense` names no model"]);
+    check("judge", "problem", &["127.0.0.1:9"]);
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! gradus doctor: what works on this machine, and whether the models of a config can be asked.
 
+mod roles;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gradus_model::name::ModelName;
 use gradus_sandbox::{Policy, Sandbox};
 use serde::Serialize;
 
+use super::config;
 use crate::error::CommandError;
+use crate::models::Env;
 
 /// Check this machine and, with a config, the models it names
 ///
@@ -75,8 +80,17 @@ impl fmt::Display for Check {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
-    let mut checks = system();
+    // First, so that a config that cannot be read is said before anything else.
+    let config = args.config.as_ref().map(|file| config::read(file, &args.set)).transpose()?;
+    let base = args.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    let env = Env::read(base);
+    let mut checks = system(&env.cache);
     checks.extend(sandbox());
+    if let Some(config) = config {
+        let runtime = tokio::runtime::Runtime::new()
+            .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
+        checks.extend(runtime.block_on(roles::checks(&config, &env)));
+    }
     match print(&checks, args.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(CommandError::failure(format!("cannot write the output: {error}")));
@@ -107,7 +121,7 @@ fn print(checks: &[Check], json: bool) -> io::Result<()> {
     out.flush()
 }
 
-fn system() -> Vec<Check> {
+fn system(cache: &Path) -> Vec<Check> {
     let cores = match std::thread::available_parallelism() {
         Ok(cores) => Check::new("system", "cores", State::Ok, cores.to_string()),
         Err(error) => Check::new("system", "cores", State::Warning, error.to_string()),
@@ -119,7 +133,7 @@ fn system() -> Vec<Check> {
         disk(),
         needed("python3", python, "install Python 3: code questions and the fetch of the default model need it"),
         needed("pip", pip, "install pip: the default model is fetched with it"),
-        default_model(&cache()),
+        default_model(cache),
     ]
 }
 
@@ -153,15 +167,6 @@ fn disk() -> Check {
     }
 }
 
-/// Where fetched models lie.
-fn cache() -> PathBuf {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    folder("GRADUS_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("gradus")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/gradus")))
-        .unwrap_or_else(|| PathBuf::from(".gradus-cache"))
-}
-
 #[cfg(feature = "embedded")]
 fn default_model(cache: &Path) -> Check {
     let detail = match gradus_gguf::fetch::cached_smollm2(cache) {
@@ -175,6 +180,22 @@ fn default_model(cache: &Path) -> Check {
 fn default_model(_: &Path) -> Check {
     Check::new("system", "smollm2", State::Warning, "this binary lacks the embedded engine that runs it")
         .hint("build with the default features; models behind an endpoint work")
+}
+
+/// Whether the model's file is still to be fetched. To fetch it is not for the doctor.
+#[cfg(feature = "embedded")]
+fn is_fetched_later(name: &ModelName, cache: &Path) -> bool {
+    match name {
+        ModelName::SmolLm2 => gradus_gguf::fetch::cached_smollm2(cache).is_none(),
+        ModelName::Hf { .. } => true,
+        _ => false,
+    }
+}
+
+/// Without the embedded engine nothing is fetched.
+#[cfg(not(feature = "embedded"))]
+fn is_fetched_later(_: &ModelName, _: &Path) -> bool {
+    false
 }
 
 fn sandbox() -> Vec<Check> {
