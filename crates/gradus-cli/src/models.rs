@@ -66,7 +66,7 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
         }
         ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
         ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
-        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(env, repo, file).await?, config, env)?,
+        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, config, env)?,
     };
     let mut info = model.info().await.map_err(|fault| {
         let (kind, hint) = match fault.kind {
@@ -77,7 +77,7 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
             FaultKind::Quota => (Kind::Quota, "top up, or use another key"),
             _ => (Kind::Failure, "is the server up, and the URL right? `gradus doctor` looks closer"),
         };
-        CommandError::new(kind, format!("`{role}` ({}): {}", config.model, fault.message)).hint(hint)
+        CommandError::new(kind, format!("`{role}` ({name}): {}", fault.message)).hint(hint)
     })?;
     info.context = config.context.or(info.context);
     if let ModelName::OpenAi { model: Some(model), .. } = &name
@@ -85,7 +85,7 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
         && !info.served.contains(model)
         && info.server != "gradus-mock"
     {
-        return Err(CommandError::usage(format!("`{role}`: the server at {} does not list `{model}`", config.model))
+        return Err(CommandError::usage(format!("`{role}`: the server of {name} does not list `{model}`"))
             .hint(format!("it lists {}", info.served.join(", "))));
     }
     Ok(Opened { model, info, notes })
@@ -163,6 +163,8 @@ fn embedded(role: &str, _: &std::path::Path, config: &ModelConfig, _: &Env) -> R
 mod fetch {
     use std::path::PathBuf;
 
+    use gradus_model::fetch::{HubFile, HubVariables, fetch_hub};
+
     use super::Env;
     use crate::error::CommandError;
 
@@ -176,8 +178,17 @@ mod fetch {
         Ok(env.cache.join("smollm2.gguf"))
     }
 
-    #[expect(clippy::unused_async, reason = "the fetch over the network waits")]
-    pub(super) async fn hub(_: &Env, repo: &str, file: &str) -> Result<PathBuf, CommandError> {
-        Err(CommandError::failure(format!("hf:{repo}/{file}: fetching is not wired yet")))
+    pub(super) async fn hub(repo: &str, file: &str) -> Result<PathBuf, CommandError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let variables = HubVariables {
+            hf_home: variable("HF_HOME").map(PathBuf::from),
+            home: variable("HOME").map(PathBuf::from),
+            hf_token: variable("HF_TOKEN"),
+            hf_endpoint: variable("HF_ENDPOINT"),
+            hf_hub_offline: variable("HF_HUB_OFFLINE")
+                .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str())),
+        };
+        let file: HubFile = format!("{repo}/{file}").parse().map_err(CommandError::usage)?;
+        fetch_hub(&file, &variables).await.map_err(CommandError::failure)
     }
 }

@@ -100,10 +100,6 @@ pub(crate) struct Session {
     pub(crate) ingest: Ingest,
     /// Resolved stages.
     pub(crate) plan: Plan,
-    /// What the models' servers say of them, by role.
-    pub(crate) infos: Vec<(String, gradus_model::Info)>,
-    /// Layers of the sandbox, if there is one.
-    pub(crate) sandbox: Option<Arc<Sandbox>>,
     /// The ledger.
     pub(crate) ledger: Arc<Ledger>,
     runtime: Runtime,
@@ -152,7 +148,6 @@ impl Session {
             .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
         let env = Env::read(configured.base.clone());
         let mut roles = HashMap::new();
-        let mut infos = Vec::new();
         let mut resolved = Vec::new();
         let mut opened: HashMap<String, (gradus_model::Identity, Role)> = HashMap::new();
         let named = std::iter::once(("student".to_owned(), &student))
@@ -161,7 +156,7 @@ impl Session {
             // A model that plays two roles is loaded once.
             let (identity, asked) = match opened.get(&model.model) {
                 Some((identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
-                None => open_role(&role, model, &env, &runtime, &ledger_path, args, &mut infos)?,
+                None => open_role(&role, model, &env, &runtime, &ledger_path, args)?,
             };
             opened.insert(model.model.clone(), (identity.clone(), asked.clone()));
             roles.insert(identity.clone(), asked);
@@ -169,20 +164,9 @@ impl Session {
         }
         let student = resolved.remove(0);
         let plan = Plan::new(config, student, resolved, prompts);
-        let world = Arc::new(LiveWorld { roles, sandbox: sandbox.clone() });
+        let world = Arc::new(LiveWorld { roles, sandbox });
         write(&folder.join("gradus.yaml"), config.to_yaml().as_bytes())?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            configured,
-            ingest,
-            plan,
-            infos,
-            sandbox,
-            ledger,
-            runtime,
-            world,
-            _lock: lock,
-        })
+        Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, runtime, world, _lock: lock })
     }
 
     /// Folder of the tables.
@@ -254,7 +238,6 @@ fn open_role(
     runtime: &Runtime,
     ledger: &Path,
     args: &CommonArgs,
-    infos: &mut Vec<(String, gradus_model::Info)>,
 ) -> Result<(gradus_model::Identity, Role), CommandError> {
     let Opened { model: asked, info, notes } = runtime.block_on(models::open(role, model, env))?;
     if !args.quiet {
@@ -263,7 +246,6 @@ fn open_role(
     let identity = asked.identity().clone();
     Ledger::check_model(ledger, &identity, &info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
     let context = info.context;
-    infos.push((role.to_owned(), info));
     Ok((identity, Role { model: asked, context, price: model.price.clone() }))
 }
 

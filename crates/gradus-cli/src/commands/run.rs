@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
+use gradus::config::{ModelConfig, SamplingConfig};
+use gradus::export::{ExportFacts, Exported, Prompt};
 use gradus::level::Level;
+use gradus::metrics::{LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts};
+use gradus::prompt::Asker;
+use gradus::report;
 use gradus::run::{Ran, Until};
 use serde_json::json;
 
@@ -20,7 +25,7 @@ pub(crate) fn run(args: &RunArgs, until: Until) -> Result<(), CommandError> {
     stages(configured, &folder, &args.common, until).map(drop)
 }
 
-/// Runs the stages of a config in a folder.
+/// Runs the stages of a config in a folder, and writes what follows from their tables.
 pub(crate) fn stages(
     configured: Configured,
     folder: &Path,
@@ -30,21 +35,95 @@ pub(crate) fn stages(
     let session = Session::open(configured, folder, args, until)?;
     let progress = Progress::new(args.quiet || args.json);
     let ran = session.run(until, &progress)?;
-    close(&session, &ran, until, args)?;
+    let facts = facts(&session)?;
+    let config = &session.configured.config;
+    let metrics = Metrics::of(folder, config, facts, ledger_facts(&session)?).map_err(CommandError::failure)?;
+    session::write(&folder.join("metrics.json"), metrics.to_json().as_bytes())?;
+    let exported = (until >= Until::Select).then(|| export(&session, &metrics)).transpose()?;
+    let report = report::write(folder, &title(folder), config, &metrics).map_err(CommandError::failure)?;
+    close(&session, &ran, until, args, exported.as_ref(), &report);
+    if let Some(fault) = metrics.balance.fault() {
+        return Err(CommandError::failure(fault));
+    }
     let n_lost: u64 =
         ran.dropped.iter().filter(|((_, reason), _)| LOST.contains(&reason.as_str())).map(|(_, n)| n).sum();
     if n_lost > 0 {
-        return Err(CommandError::new(
-            Kind::ItemsLost,
-            format!("{n_lost} items were lost to errors; see tables/dropped.parquet"),
-        )
-        .hint("the same command asks for them again"));
+        let message = format!("{n_lost} items were lost to errors; see tables/dropped.parquet");
+        return Err(CommandError::new(Kind::ItemsLost, message).hint("the same command asks for them again"));
     }
     Ok(ran)
 }
 
+fn title(folder: &Path) -> String {
+    folder.file_name().map_or_else(|| "gradus run".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Tool, configuration, prompts and models of a run.
+fn facts(session: &Session) -> Result<RunFacts, CommandError> {
+    let config = &session.configured.config;
+    let plan = &session.plan;
+    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| ModelFact {
+        role,
+        model: asker.model.name.clone(),
+        revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
+        sampling: Some(sampling.clone()),
+        price: model.and_then(|model| model.price.clone()),
+    };
+    let student = fact("student".into(), &plan.probe.asker, &config.probe.sampling, config.student.as_ref());
+    let teachers = plan
+        .distil
+        .askers
+        .iter()
+        .zip(&config.teacher)
+        .map(|(asker, model)| fact("teacher".into(), asker, &config.distil.sampling, Some(model)));
+    let yaml = std::fs::read(session.folder.join("gradus.yaml"))
+        .map_err(|error| CommandError::failure(format!("{}/gradus.yaml: {error}", session.folder.display())))?;
+    Ok(RunFacts {
+        tool: format!("gradus {}", env!("CARGO_PKG_VERSION")),
+        config_hash: blake3::hash(&yaml).to_hex()[..16].to_owned(),
+        seed: config.seed,
+        prompts: plan
+            .probe
+            .asker
+            .prompts
+            .templates()
+            .map(|(name, text)| PromptFact {
+                name: name.to_owned(),
+                hash: blake3::hash(text.as_bytes()).to_hex()[..16].to_owned(),
+                text: text.to_owned(),
+            })
+            .to_vec(),
+        models: std::iter::once(student).chain(teachers).collect(),
+    })
+}
+
+fn ledger_facts(session: &Session) -> Result<LedgerFacts, CommandError> {
+    let stats = session.ledger.reader()?.stats()?;
+    let n_executions = stats.attempts.iter().filter(|row| row.kind == "execution").map(|row| row.settled).sum();
+    Ok(LedgerFacts { n_executions, ..LedgerFacts::default() })
+}
+
+fn export(session: &Session, metrics: &Metrics) -> Result<Exported, CommandError> {
+    let asker = &session.plan.probe.asker;
+    let hash = asker.prompts.hash();
+    let prompt = |row: &gradus::tables::QuestionRow| Prompt {
+        messages: gradus::run::question(row.clone()).map(|question| asker.messages(&question)).unwrap_or_default(),
+        hash: hash.clone(),
+    };
+    let facts = ExportFacts {
+        name: &title(&session.folder),
+        student: &asker.model.name,
+        languages: &[],
+        run: &metrics.run,
+        funnel: &metrics.funnel,
+        prompt: &prompt,
+    };
+    gradus::export::write(&session.folder, &session.configured.config.export, &facts)
+        .map_err(|error| CommandError::failure(format!("export: {error}")))
+}
+
 /// The closing lines: what was made, what was left out and why, what to type next.
-fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs) -> Result<(), CommandError> {
+fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported: Option<&Exported>, report: &Path) {
     let folder = session.folder.display();
     let mut dropped: Vec<_> =
         ran.dropped.iter().map(|((stage, reason), n)| (stage.as_str(), reason.as_str(), *n)).collect();
@@ -64,9 +143,11 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs) -> Resul
                 "n_sound_cots": ran.n_sound,
                 "n_selected": ran.n_selected,
                 "dropped": dropped,
+                "exported": exported.map(|exported| json!({"rows": exported.rows, "files": exported.files})),
+                "report": report,
             })
         );
-        return Ok(());
+        return;
     }
     let levels: Vec<String> =
         Level::ALL.iter().map(|level| format!("{level}: {}", ran.levels[level.index()])).collect();
@@ -86,6 +167,15 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs) -> Resul
     println!("{made}");
     let left: Vec<String> = dropped.iter().map(|(stage, reason, n)| format!("{n} {reason} ({stage})")).collect();
     println!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
-    println!("next      look at {folder}/tables");
-    Ok(())
+    if let Some(exported) = exported {
+        println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
+        exported.notes.iter().for_each(|note| println!("note      {note}"));
+    } else {
+        println!("wrote     {folder}/tables; {}", report.display());
+    }
+    let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
+    match next {
+        [] => println!("next      open {}", report.display()),
+        commands => commands.iter().for_each(|command| println!("next      {command}")),
+    }
 }
