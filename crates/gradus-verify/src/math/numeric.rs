@@ -51,7 +51,7 @@ pub(crate) struct Branch {
 }
 
 /// Steps one evaluation may take.
-const FUEL: u32 = 20_000;
+const FUEL: u32 = 5_000;
 
 /// The value of an expression, or none where it is undefined or unknown.
 pub(crate) fn evaluate<R: Real>(

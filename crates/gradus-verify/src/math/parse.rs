@@ -198,7 +198,12 @@ impl Parser<'_> {
 
     /// A whole answer: one item or a list of them.
     fn answer(&mut self) -> Parse<Node> {
-        let (items, joins) = self.items(true)?;
+        let (mut items, mut joins) = self.items(true)?;
+        // `x = k \\pi, k \\in \\mathbb{Z}`: the parameter's domain is no item.
+        while items.len() > 1 && items.last().is_some_and(is_domain) {
+            items.pop();
+            joins.truncate(items.len() - 1);
+        }
         Ok(assemble(items, &joins))
     }
 
@@ -600,6 +605,21 @@ impl Parser<'_> {
 
     fn tok(&self, at: usize) -> Option<&Tok> {
         if at < self.end { Some(&self.toks[at].tok) } else { None }
+    }
+}
+
+/// `k \\in \\mathbb{Z}`
+fn is_domain(node: &Node) -> bool {
+    match node {
+        Node::Rel(sides, rels) if *rels == [Rel::In] => {
+            let integers = match &sides[1] {
+                Node::NamedSet('Z' | 'N') => true,
+                Node::Var(name) => matches!(&**name, "Z" | "N"),
+                _ => false,
+            };
+            matches!(sides[0], Node::Var(_)) && integers
+        }
+        _ => false,
     }
 }
 
