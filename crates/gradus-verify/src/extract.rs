@@ -249,7 +249,7 @@ fn boxes(body: &str) -> Vec<Boxed> {
                     _ => 0,
                 };
                 if length == 0 {
-                    // `\\\\boxed` was escaped twice.
+                    // `\\boxed` was escaped twice.
                     let doubled = name.starts_with(b"\\boxed{") || name.starts_with(b"\\fbox{");
                     at += if eaten || doubled { 1 } else { 2 };
                     continue;
