@@ -180,7 +180,7 @@ fn bank(seed: u64) -> Vec<Question> {
     let n = 6 + seed % 8;
     (0..n)
         .map(|at| {
-            let code = (seed + at) % 4 == 0;
+            let code = (seed + at).is_multiple_of(4);
             let kind = if code { Kind::Code } else { Kind::Math };
             let text = format!("Question {at} of bank {}", seed % 17);
             let tests = Tests::Stdin { cases: vec![] };
