@@ -241,7 +241,9 @@ fn open_role(
 ) -> Result<(gradus_model::Identity, Role), CommandError> {
     let Opened { model: asked, info, notes } = runtime.block_on(models::open(role, model, env))?;
     if !args.quiet {
-        notes.iter().for_each(|note| eprintln!("note: {role}: {note}"));
+        for note in notes {
+            eprintln!("note: {role}: {note}");
+        }
     }
     let identity = asked.identity().clone();
     Ledger::check_model(ledger, &identity, &info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
