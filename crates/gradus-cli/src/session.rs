@@ -149,16 +149,16 @@ impl Session {
         let env = Env::read(configured.base.clone());
         let mut roles = HashMap::new();
         let mut resolved = Vec::new();
-        let mut opened: HashMap<String, (gradus_model::Identity, Role)> = HashMap::new();
+        let mut opened: Vec<(ModelConfig, gradus_model::Identity, Role)> = Vec::new();
         let named = std::iter::once(("student".to_owned(), &student))
             .chain(teachers.iter().enumerate().map(|(at, teacher)| (format!("teacher[{at}]"), teacher)));
         for (role, model) in named {
             // A model that plays two roles is loaded once.
-            let (identity, asked) = match opened.get(&model.model) {
-                Some((identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
+            let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
+                Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
                 None => open_role(&role, model, &env, &runtime, &ledger_path, args)?,
             };
-            opened.insert(model.model.clone(), (identity.clone(), asked.clone()));
+            opened.push((model.clone(), identity.clone(), asked.clone()));
             roles.insert(identity.clone(), asked);
             resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
         }
@@ -229,6 +229,13 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether two roles can be asked through one connection: all but what goes into each request is the same.
+fn same_connection(one: &ModelConfig, other: &ModelConfig) -> bool {
+    let connection =
+        |model: &ModelConfig| ModelConfig { system: None, extra: serde_json::Map::new(), price: None, ..model.clone() };
+    connection(one) == connection(other)
 }
 
 fn open_role(
