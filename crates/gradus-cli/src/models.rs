@@ -49,25 +49,8 @@ pub(crate) struct Opened {
 
 /// Opens the model of a role and asks its server about it.
 pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<Opened, CommandError> {
-    let name: ModelName = config.model.parse().map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
-    let mut notes = Vec::new();
-    let model: Arc<dyn Model> = match &name {
-        ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
-        ModelName::Replay { file, model } => {
-            let replay = Replay::open(&env.base.join(file), model)
-                .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
-            if replay.duplicates() > 0 {
-                notes.push(format!(
-                    "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
-                    replay.duplicates()
-                ));
-            }
-            Arc::new(replay)
-        }
-        ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
-        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
-        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, config, env)?,
-    };
+    let (model, notes) = connect(role, config, env).await?;
+    let name = name_of(role, config)?;
     let mut info = model.info().await.map_err(|fault| {
         let (kind, hint) = match fault.kind {
             FaultKind::Auth => {
@@ -89,6 +72,39 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
             .hint(format!("it lists {}", info.served.join(", "))));
     }
     Ok(Opened { model, info, notes })
+}
+
+fn name_of(role: &str, config: &ModelConfig) -> Result<ModelName, CommandError> {
+    config.model.parse().map_err(|error| CommandError::usage(format!("`{role}`: {error}")))
+}
+
+/// Opens the model of a role, with notes for the user. A server is asked only for the name of the model that it
+/// serves, if the config does not tell it.
+pub(crate) async fn connect(
+    role: &str,
+    config: &ModelConfig,
+    env: &Env,
+) -> Result<(Arc<dyn Model>, Vec<String>), CommandError> {
+    let name = name_of(role, config)?;
+    let mut notes = Vec::new();
+    let model: Arc<dyn Model> = match &name {
+        ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
+        ModelName::Replay { file, model } => {
+            let replay = Replay::open(&env.base.join(file), model)
+                .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+            if replay.duplicates() > 0 {
+                notes.push(format!(
+                    "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
+                    replay.duplicates()
+                ));
+            }
+            Arc::new(replay)
+        }
+        ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
+        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
+        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, config, env)?,
+    };
+    Ok((model, notes))
 }
 
 async fn endpoint(

@@ -125,7 +125,7 @@ pub struct Failures(HashMap<Key, Reason>);
 impl Failures {
     /// Why this work has no result; `not_asked` if it was never tried.
     pub fn reason(&self, key: &Key) -> Reason {
-        self.0.get(key).cloned().unwrap_or_else(|| Reason::new("not_asked", "the run ended before this was asked"))
+        self.0.get(key).cloned().unwrap_or_else(|| Reason::new("not_asked", "not asked in this run"))
     }
 
     /// Takes over those of another drive.
@@ -163,6 +163,8 @@ pub struct Driver<W> {
     pub ledger: Arc<Ledger>,
     /// Limits and patience.
     pub config: config::Driver,
+    /// Ask no model: generations that the ledger lacks are `not_asked`. Programs are run.
+    pub offline: bool,
     /// Turns to [`Stop::Drain`] or [`Stop::Now`] when the drive is to end.
     pub stop: watch::Receiver<Stop>,
 }
@@ -224,6 +226,12 @@ impl<W: World> Driver<W> {
                     // The same work may have landed for another slot since this was queued.
                     if let Some(outcome) = known(&asked.keys.attempt, &reader, &driven.failures)? {
                         observer(Event::Found);
+                        answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
+                        advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
+                        continue;
+                    }
+                    if self.offline && matches!(asked.work.task, Task::Generate(_)) {
+                        let outcome = Outcome::Failed(driven.failures.reason(&asked.keys.attempt));
                         answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
                         continue;

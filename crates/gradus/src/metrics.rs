@@ -11,8 +11,7 @@ use crate::config::{Config, Price, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
 use crate::stats::wilson;
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, Row, SampleRow, SelectionRow, TableError, TableReader,
-    VerdictRow, path,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
 };
 use crate::verdict::Outcome;
 
@@ -601,17 +600,6 @@ impl Last {
         self.n += u64::from(self.id != id);
         self.id = id;
     }
-}
-
-/// Calls `f` with every row of a table; whether there is such a table.
-fn each<R: Row>(tables: &Path, mut f: impl FnMut(R)) -> Result<bool, TableError> {
-    if !path::<R>(tables).exists() {
-        return Ok(false);
-    }
-    for row in TableReader::<R>::open(tables)? {
-        f(row?);
-    }
-    Ok(true)
 }
 
 fn balance(tables: &Path, seen: &HashMap<u64, Seen>, complete: bool) -> Result<Balance, TableError> {

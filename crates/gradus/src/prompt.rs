@@ -73,6 +73,18 @@ impl Prompts {
         Ok(prompts)
     }
 
+    /// Templates by what they are for; the built-in one where `text` knows none.
+    pub fn from_texts(text: impl Fn(&str) -> Option<String>) -> Self {
+        let built_in = Self::default();
+        let of = |name: &str, built_in: String| text(name).unwrap_or(built_in);
+        Self {
+            math: of("math", built_in.math),
+            choice: of("choice", built_in.choice),
+            text: of("text", built_in.text),
+            code: of("code", built_in.code),
+        }
+    }
+
     /// Every template with what it is for.
     pub fn templates(&self) -> [(&'static str, &str); 4] {
         [("math", &self.math), ("choice", &self.choice), ("text", &self.text), ("code", &self.code)]
@@ -137,9 +149,7 @@ pub struct Asker {
 impl Asker {
     /// The conversation that asks this question.
     pub fn messages(&self, question: &Question) -> Vec<Message> {
-        let system = self.system.clone().map(|content| Message { role: Speaker::System, content });
-        let user = Message { role: Speaker::User, content: self.prompts.render(question) };
-        system.into_iter().chain([user]).collect()
+        conversation(self.system.as_deref(), &self.prompts, question)
     }
 
     /// Attempts of a source at a question, with these numbers.
@@ -164,6 +174,13 @@ impl Asker {
         work.slot.step = Step::Longer;
         work
     }
+}
+
+/// The conversation that asks a question.
+pub fn conversation(system: Option<&str>, prompts: &Prompts, question: &Question) -> Vec<Message> {
+    let system = system.map(|content| Message { role: Speaker::System, content: content.to_owned() });
+    let user = Message { role: Speaker::User, content: prompts.render(question) };
+    system.into_iter().chain([user]).collect()
 }
 
 impl From<&config::SamplingConfig> for Sampling {

@@ -12,12 +12,12 @@ use tokio::runtime::Runtime;
 
 use crate::attempt::Source;
 use crate::config::Config;
-use crate::derive::{Derived, derive, finish_name, missing};
+use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Distil};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Observer, World};
 use crate::grade::{Graded, grade};
 use crate::judge::{Judge, Judged};
-use crate::ledger::{Ledger, LedgerError, Reader};
+use crate::ledger::{LedgerError, Reader};
 use crate::level::Level;
 use crate::probe::{self, Probe};
 use crate::prompt::{Asker, Prompts};
@@ -29,7 +29,7 @@ use crate::tables::{
     TableWriter, VerdictRow,
 };
 use crate::verdict::Verdict;
-use crate::work::{Next, Reason, Work};
+use crate::work::{Next, Reason};
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -547,27 +547,6 @@ impl<W: World> Run<'_, W> {
 /// Tells the verdicts on a settled question's attempts.
 fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
-}
-
-/// Work that a run would ask for now: the first round of each question, given what the ledger holds. What later
-/// rounds need depends on the answers.
-pub fn first_round(
-    plan: &Plan,
-    ledger: &Ledger,
-    phase: Phase,
-    questions: impl Iterator<Item = Result<Question, TableError>>,
-    mut each: impl FnMut(&Question, Vec<Work>),
-) -> Result<(), RunError> {
-    let reader = ledger.reader()?;
-    for question in questions {
-        let question = question?;
-        let work = match phase {
-            Phase::Probe => missing(&question, |q, a| probe::next(&plan.probe, q, a), &reader)?,
-            Phase::Distil => missing(&question, |q, a| distil::next(&plan.distil, q, a), &reader)?,
-        };
-        each(&question, work);
-    }
-    Ok(())
 }
 
 /// Lengths in tokens if every server told them, else in characters.

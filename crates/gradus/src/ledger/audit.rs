@@ -178,7 +178,7 @@ impl Reader {
             .prepare(
                 "SELECT a.key, lower(hex(a.key)), a.kind, a.model, a.attempt, a.finish, a.form, p.body, a.body
                  FROM attempts a JOIN payloads p ON p.hash = a.payload
-                 WHERE lower(hex(a.key)) LIKE ?1 || '%' ORDER BY a.key",
+                 WHERE a.key BETWEEN ?1 AND ?2 ORDER BY a.key",
             )
             .map_err(sqlite)?;
         let mut tries = self
@@ -188,11 +188,8 @@ impl Reader {
                  ORDER BY started_ms, try",
             )
             .map_err(sqlite)?;
-        let prefix = prefix.to_lowercase();
-        if !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
-            return Ok(0);
-        }
-        let mut rows = statement.query([prefix]).map_err(sqlite)?;
+        let Some([first, last]) = keys_from(prefix) else { return Ok(0) };
+        let mut rows = statement.query([first, last]).map_err(sqlite)?;
         let mut n_rows = 0;
         while let Some(row) = rows.next().map_err(sqlite)? {
             n_rows += 1;
@@ -239,6 +236,19 @@ impl Reader {
             out.write_all(b"\n")
         })
     }
+}
+
+/// The lowest and the highest key that begins with these hex digits; none if they are not such.
+fn keys_from(prefix: &str) -> Option<[[u8; 32]; 2]> {
+    if prefix.len() > 64 || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let filled = |with: &str| {
+        let digits = format!("{prefix}{}", with.repeat(64 - prefix.len()));
+        let byte = |at: usize| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("these are hex digits");
+        std::array::from_fn(byte)
+    };
+    Some([filled("0"), filled("f")])
 }
 
 /// Why showing stopped.

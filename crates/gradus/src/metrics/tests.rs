@@ -1,7 +1,7 @@
 //! Figures of tables made by hand.
 
 use super::*;
-use crate::tables::TableWriter;
+use crate::tables::{Row, TableWriter};
 
 /// Facts of a run that every test can use.
 pub(crate) fn facts() -> RunFacts {
