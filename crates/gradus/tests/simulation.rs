@@ -242,14 +242,7 @@ fn tables<W: World>(
     let (config, (_keep, stop)) = (config(seed), watch::channel(Stop::No));
     let plan = plan(&config);
     let driver = Driver { world, ledger: Arc::new(ledger), config: config.driver.clone(), offline: false, stop };
-    let run = Run {
-        tables: folder.to_owned(),
-        config: &config,
-        plan: &plan,
-        driver,
-        runtime,
-        observer: &|_, _| {},
-    };
+    let run = Run { tables: folder.to_owned(), config: &config, plan: &plan, driver, runtime, observer: &|_, _| {} };
     run.run(bank(seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
 }
 
