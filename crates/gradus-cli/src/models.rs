@@ -13,6 +13,9 @@ use gradus_model::{FaultKind, Info, Model};
 
 use crate::error::{CommandError, Kind};
 
+/// Name of the default model on the hub: what a trainer loads.
+const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+
 /// The environment as far as models need it; read once, at the edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Env {
@@ -100,9 +103,9 @@ pub(crate) async fn connect(
             }
             Arc::new(replay)
         }
-        ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
-        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
-        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, config, env)?,
+        ModelName::Gguf { path } => embedded(role, &env.base.join(path), None, config, env)?,
+        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, Some(SMOLLM2), config, env)?,
+        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, Some(repo), config, env)?,
     };
     Ok((model, notes))
 }
@@ -154,10 +157,15 @@ async fn endpoint(
 fn embedded(
     role: &str,
     path: &std::path::Path,
+    name: Option<&str>,
     config: &ModelConfig,
     env: &Env,
 ) -> Result<Arc<dyn Model>, CommandError> {
-    let mut settings = gradus_gguf::EngineConfig { n_threads: env.n_threads, ..gradus_gguf::EngineConfig::default() };
+    let mut settings = gradus_gguf::EngineConfig {
+        name: name.map(str::to_owned),
+        n_threads: env.n_threads,
+        ..gradus_gguf::EngineConfig::default()
+    };
     if let Some(concurrency) = config.concurrency {
         settings.n_sequences = concurrency.max(1) as usize;
     }
@@ -170,7 +178,13 @@ fn embedded(
 }
 
 #[cfg(not(feature = "embedded"))]
-fn embedded(role: &str, _: &std::path::Path, config: &ModelConfig, _: &Env) -> Result<Arc<dyn Model>, CommandError> {
+fn embedded(
+    role: &str,
+    _: &std::path::Path,
+    _: Option<&str>,
+    config: &ModelConfig,
+    _: &Env,
+) -> Result<Arc<dyn Model>, CommandError> {
     Err(CommandError::usage(format!("`{role}`: `{}` needs the embedded engine, which this binary lacks", config.model))
         .hint("build with the default features"))
 }

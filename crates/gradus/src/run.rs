@@ -339,6 +339,7 @@ impl<W: World> Run<'_, W> {
         let mut attempts = TableWriter::<AttemptRow>::create(&self.tables)?;
         let mut levels = TableWriter::<LevelRow>::create(&self.tables)?;
         let student = &self.plan.probe.asker.model.name;
+        let prompts = self.plan.probe.asker.prompts.hash();
         let mut graded = Vec::new();
         for question in questions(&self.tables)? {
             let question = question?;
@@ -375,7 +376,7 @@ impl<W: World> Run<'_, W> {
                 shared.verdicts.push(verdict_row(judged, verdict, &id, "student", student))?;
             }
             let grade = grade(&self.config.grade, &probed);
-            levels.push(level_row(&grade, &id, student, self.config))?;
+            levels.push(level_row(&grade, &id, student, &prompts, self.config))?;
             match &grade.level {
                 Ok(level) => {
                     ran.levels[level.index()] += 1;
@@ -633,11 +634,12 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
     }
 }
 
-fn level_row(graded: &Graded, id: &str, student: &str, config: &Config) -> LevelRow {
+fn level_row(graded: &Graded, id: &str, student: &str, prompts: &str, config: &Config) -> LevelRow {
     let pass_rate = graded.pass_rate();
     LevelRow {
         question_id: id.to_owned(),
         student: student.to_owned(),
+        prompts: prompts.to_owned(),
         grader: config.grade.grader.name().to_owned(),
         level: graded.level.as_ref().map_or_else(|_| "ungraded".to_owned(), Level::to_string),
         reason: graded.level.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),

@@ -339,6 +339,8 @@ table! {
         question_id: String,
         /// Model name of the student.
         student: String,
+        /// Hash over the prompt templates with which the student was asked.
+        prompts: String,
         /// `first_correct` or `pass_rate`.
         grader: String,
         /// `easy`, `1` to `5` (5 = hardest), or `ungraded`.

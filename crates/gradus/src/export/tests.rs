@@ -96,6 +96,7 @@ fn level(question_id: &str) -> LevelRow {
     LevelRow {
         question_id: question_id.into(),
         student: "s".into(),
+        prompts: "abcd".into(),
         grader: "pass_rate".into(),
         level: "3".into(),
         reason: None,

@@ -99,6 +99,7 @@ pub(crate) fn tables(folder: &Path, text: &str) {
         levels.push(LevelRow {
             question_id: question_id.clone(),
             student: "s".into(),
+            prompts: "abcd".into(),
             grader: "pass_rate".into(),
             level: level.to_string(),
             reason: None,
