@@ -114,10 +114,30 @@ impl Prompts {
             text.push_str(&format!("\n\nBegin with this code:\n{}", question.starter.trim_end()));
         }
         let language = match question.tests.as_deref() {
-            Some(Tests::Function { language, .. }) => language,
+            Some(Tests::Function { language, entry_point, test_code }) => {
+                text.push_str(&interface(&text, entry_point, test_code));
+                language
+            }
             _ => "python",
         };
         template.trim_end().replace("{language}", language).replace("{question}", &text)
+    }
+}
+
+/// What a task must say besides, if it does not name the function that its tests call: the first of them, or the name.
+fn interface(text: &str, entry_point: &str, test_code: &str) -> String {
+    let words = |text: &'_ str| {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        text.split(move |c| !is_name(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let Some(name) = words(entry_point).pop() else { return String::new() };
+    if words(text).contains(&name) {
+        return String::new();
+    }
+    let calls = |line: &&str| line.starts_with("assert ") && words(line).contains(&name);
+    match test_code.lines().map(str::trim).find(calls) {
+        Some(test) => format!("\n\nYour code must pass this test, among others:\n{test}"),
+        None => format!("\n\nName the function `{name}`."),
     }
 }
 
@@ -193,5 +213,22 @@ impl From<&config::SamplingConfig> for Sampling {
             max_tokens: config.max_tokens,
             stop: config.stop.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_names_no_function_shows_how_it_is_called() {
+        let tests = "assert double_it(2) == 4\nassert double_it(0) == 0\n";
+        let shown = interface("Write a function that doubles a number.", "double_it", tests);
+        assert_eq!(shown, "\n\nYour code must pass this test, among others:\nassert double_it(2) == 4");
+        assert_eq!(interface("Write `double_it(n)`.", "double_it", tests), "");
+        assert_eq!(interface("class Solution:\n  def twice(self, n):", "Solution().twice", tests), "");
+        let elsewhere = "def check(candidate):\n    assert candidate(2) == 4\n";
+        assert_eq!(interface("Double a number.", "Solution().twice", elsewhere), "\n\nName the function `twice`.");
+        assert_eq!(interface("Double a number.", "", elsewhere), "");
     }
 }
