@@ -20,6 +20,7 @@ use crate::question::{Kind, Question, QuestionId};
 use crate::work::Reason;
 use overrides::{Change, Override};
 use record::{Mapping, Parsed};
+pub use rows::missing_hint;
 use rows::{BankFile, Row, Rows};
 
 mod answer;
@@ -77,6 +78,15 @@ pub struct Dropped {
     /// `unknown_kind`, `bad_options`, `bad_reference`, `bad_tests`, `no_reference`, `other_reference`,
     /// `override_excluded`) and what exactly.
     pub reason: Reason,
+}
+
+impl Dropped {
+    /// Which item and field, and what is wrong with it, in one sentence.
+    pub fn sentence(&self) -> String {
+        let id = self.source_ids.first().map(|id| format!("{id}: ")).unwrap_or_default();
+        let field = self.field.as_ref().map(|field| format!("`{field}`: ")).unwrap_or_default();
+        format!("{id}{field}{}", self.reason.detail)
+    }
 }
 
 /// Counts of a bank. Rows = kept + over the limit + dropped + duplicates.
@@ -276,6 +286,24 @@ impl Ingest {
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
+
+    /// What a user should look at, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        // Contradictions have a warning of their own.
+        let mut broken = self.dropped.iter().filter(|dropped| dropped.reason.code != "other_reference");
+        if let Some(first) = broken.next() {
+            warnings.push(format!(
+                "{} left out (`dropped` lists all), first line {} of {}: {}",
+                counted(1 + broken.count(), "row"),
+                first.line,
+                first.file,
+                first.sentence()
+            ));
+        }
+        warnings.extend(self.summary.warnings());
+        warnings
+    }
 }
 
 impl Summary {
@@ -292,8 +320,8 @@ impl Summary {
         }
     }
 
-    /// What a user should look at, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
+    /// What a user should look at beside what was dropped, a sentence each.
+    fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
         if self.rows >= 10 && self.duplicates() * 2 > self.rows {
             warnings.push(format!(
@@ -316,8 +344,8 @@ impl Summary {
         }
         if let [first, ..] = self.contradictions.as_slice() {
             warnings.push(format!(
-                "{} have another answer than the question they repeat and are left out, first `{}` ({}) against `{}` \
-                 ({}); `overrides` can say which is right",
+                "{} left out for another answer than the question repeated there has, first `{}` ({}) against `{}` ({}); \
+                 `overrides` can say which is right",
                 counted(self.contradictions.len(), "row"),
                 first.source_ids[1],
                 first.references[1].join(", "),
@@ -341,7 +369,7 @@ fn nothing_left(summary: &Summary, dropped: &[Dropped]) -> IngestError {
     let reasons: Vec<String> = summary.dropped.iter().map(|(code, n)| format!("{n} {code}")).collect();
     let mut message = format!("no question is left of {} rows ({})", summary.rows, reasons.join(", "));
     if let Some(first) = dropped.first() {
-        message += &format!("; line {} of `{}`: {}", first.line, first.file, first.reason.detail);
+        message += &format!("; first line {} of `{}`: {}", first.line, first.file, first.sentence());
     }
     let hint = match dropped.first().map(|first| first.reason.code) {
         None => "`limit` must be at least 1",

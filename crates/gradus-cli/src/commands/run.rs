@@ -37,10 +37,10 @@ pub(crate) fn stages(
     let ran = session.run(until, &progress)?;
     let facts = facts(&session)?;
     let config = &session.configured.config;
-    let metrics = Metrics::of(folder, config, facts, ledger_facts(&session)?).map_err(CommandError::failure)?;
+    let metrics = Metrics::of(folder, config, facts, ledger_facts(&session)?)?;
     session::write(&folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     let exported = (until >= Until::Select).then(|| export(&session, &metrics)).transpose()?;
-    let report = report::write(folder, &title(folder), config, &metrics).map_err(CommandError::failure)?;
+    let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report);
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));
@@ -118,8 +118,7 @@ fn export(session: &Session, metrics: &Metrics) -> Result<Exported, CommandError
         funnel: &metrics.funnel,
         prompt: &prompt,
     };
-    gradus::export::write(&session.folder, &session.configured.config.export, &facts)
-        .map_err(|error| CommandError::failure(format!("export: {error}")))
+    Ok(gradus::export::write(&session.folder, &session.configured.config.export, &facts)?)
 }
 
 /// The closing lines: what was made, what was left out and why, what to type next.
