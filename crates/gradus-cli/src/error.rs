@@ -1,6 +1,12 @@
 //! What a user sees when a command fails: what is wrong, what to do now, and an exit code.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
+
+use gradus::export::ExportError;
+use gradus::report::ReportError;
+use gradus::run::RunError;
+use gradus::tables::TableError;
 
 /// Kind of a failure: decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +63,27 @@ impl CommandError {
         Self::new(Kind::Usage, message)
     }
 
+    /// A file or folder that cannot be read or written.
+    pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
+        use io::ErrorKind;
+        let elsewhere = "move it away, or name another folder with `--run-dir`";
+        let path = path.display();
+        match error.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                Self::usage(format!("{path}: a file stands where a folder is wanted")).hint(elsewhere)
+            }
+            ErrorKind::IsADirectory => {
+                Self::usage(format!("{path}: a folder stands where a file is wanted")).hint(elsewhere)
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::failure(format!("{path}: {error}"))
+                .hint("make the folder writable, or name another with `--run-dir`"),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::failure(format!("{path}: {error}")).hint(FULL)
+            }
+            _ => Self::failure(format!("{path}: {error}")),
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -69,6 +96,51 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;
         self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// What to do about a full disk.
+const FULL: &str = "free some space and type the same command again: nothing recorded is lost";
+
+impl From<TableError> for CommandError {
+    fn from(error: TableError) -> Self {
+        match &error {
+            TableError::Io { path, source } => Self::io(path, source),
+            _ => Self::failure(error)
+                .hint("free some space or mend the folder; tables are rebuilt from the ledger by the same command"),
+        }
+    }
+}
+
+impl From<ReportError> for CommandError {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Table(error) => error.into(),
+            ReportError::Io { path, source } => Self::io(&path, &source),
+        }
+    }
+}
+
+impl From<ExportError> for CommandError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Table(error) => error.into(),
+            ExportError::Io { path, source } => Self::io(&path, &source),
+            other => Self::failure(format!("export: {other}")).hint(FULL),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Ledger(error) => error.into(),
+            RunError::Table(error) => error.into(),
+            RunError::Io { path, source } => Self::io(&path, &source),
+            RunError::TooFew(error) => Self::usage(format!("sample: {error}"))
+                .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),
+            other => Self::failure(other),
+        }
     }
 }
 
@@ -93,17 +165,28 @@ impl From<gradus::ledger::LedgerError> for CommandError {
                 "give the new model another name or `revision`, use another run directory, or pass --accept-model-change if the weights are the same",
             ),
             LedgerError::Sqlite { source, .. } => match source.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => {
-                    Some("free some space and type the same command again: nothing recorded is lost")
+                Some(rusqlite::ErrorCode::DiskFull) => Some(FULL),
+                Some(rusqlite::ErrorCode::SystemIoFailure) => Some(
+                    "is the disk full, or a network drive? free some space or use another run directory, and type the same command again: nothing recorded is lost",
+                ),
+                Some(rusqlite::ErrorCode::CannotOpen) => {
+                    Some("it must be a file in a folder that may be written; move what stands there away")
                 }
-                Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-                    Some("run `gradus ledger verify` on it; restore it from a copy, or use another run directory")
+                Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::PermissionDenied) => {
+                    Some("make the folder writable, or use another run directory")
                 }
+                Some(rusqlite::ErrorCode::NotADatabase) => Some(
+                    "it is another kind of file: move it away, restore the ledger from a copy, or use another run directory",
+                ),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt) => Some(
+                    "restore it from a copy, save what can be saved (`sqlite3 OLD .recover | sqlite3 NEW`), or use another run directory",
+                ),
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                     Some("another process is writing it")
                 }
                 _ => None,
             },
+            LedgerError::Empty { .. } => Some("type the command of the run again"),
             LedgerError::Damaged { .. } => Some("is it the right file? `gradus ledger verify` looks into it"),
             LedgerError::Stopped => None,
         };

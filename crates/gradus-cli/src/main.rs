@@ -1,5 +1,10 @@
 //! The gradus command: arguments in, one command out. Data goes to stdout, the rest to stderr.
 
+/// Prints a line of data. Unlike the standard one, it does not panic when the reader has seen enough (`| head`).
+macro_rules! println {
+    ($($line:tt)*) => { $crate::print_line(format_args!($($line)*)) };
+}
+
 mod bank;
 mod commands;
 mod error;
@@ -8,6 +13,8 @@ mod progress;
 mod session;
 mod world;
 
+use std::fmt::Arguments;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -49,6 +56,17 @@ enum Command {
     Doctor(doctor::Args),
     Mock(mock::Args),
     Config(config::Args),
+}
+
+/// What `println!` does.
+fn print_line(line: Arguments<'_>) {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write the output: {error}");
+            std::process::exit(error::Kind::Failure.exit_code().into());
+        }
+        _ => {}
+    }
 }
 
 fn main() -> ExitCode {

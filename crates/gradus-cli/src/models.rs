@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gradus::config::ModelConfig;
+use gradus::ingest::missing_hint;
 use gradus_model::name::ModelName;
 use gradus_model::openai::{OpenAi, OpenAiConfig, Secret};
 use gradus_model::pool::Pool;
-use gradus_model::replay::Replay;
+use gradus_model::replay::{Replay, ReplayError};
 use gradus_model::{FaultKind, Info, Model};
 
 use crate::error::{CommandError, Kind};
@@ -93,8 +94,15 @@ pub(crate) async fn connect(
     let model: Arc<dyn Model> = match &name {
         ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
         ModelName::Replay { file, model } => {
-            let replay = Replay::open(&env.base.join(file), model)
-                .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+            let path = env.base.join(file);
+            let replay = Replay::open(&path, model).map_err(|error| {
+                let hint = match &error {
+                    ReplayError::Io { .. } => missing_hint(&env.base, &path),
+                    ReplayError::Row { .. } => "mend that line, or name another file".to_owned(),
+                    ReplayError::UnknownModel { .. } => "name a model of the recording behind the `#`".to_owned(),
+                };
+                CommandError::usage(format!("`{role}`: {error}")).hint(hint)
+            })?;
             if replay.duplicates() > 0 {
                 notes.push(format!(
                     "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
@@ -172,8 +180,17 @@ fn embedded(
     if let Some(context) = config.context {
         settings.n_context = context as usize;
     }
-    let engine = gradus_gguf::Engine::load(path, &settings)
-        .map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
+    let engine = gradus_gguf::Engine::load(path, &settings).map_err(|error| {
+        let hint = match &error {
+            gradus_gguf::Error::Io { .. } => missing_hint(&env.base, path),
+            gradus_gguf::Error::Malformed { .. } => "fetch or convert it again; a cut download looks like this".into(),
+            gradus_gguf::Error::Unsupported { .. } => {
+                "serve it with another engine, and name it `openai:URL#MODEL`".into()
+            }
+            gradus_gguf::Error::Threads(_) => "end some other program, and try again".into(),
+        };
+        CommandError::usage(format!("`{role}`: {error}")).hint(hint)
+    })?;
     Ok(Arc::new(engine))
 }
 

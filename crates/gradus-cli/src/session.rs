@@ -13,7 +13,7 @@ use gradus::ledger::Ledger;
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
-use gradus::run::{Plan, Ran, Resolved, Run, RunError, Until};
+use gradus::run::{Plan, Ran, Resolved, Run, Until};
 use gradus::tables::DroppedRow;
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
@@ -173,7 +173,7 @@ pub(crate) struct Cast {
 pub(crate) fn read_bank(configured: &Configured, args: &CommonArgs) -> Result<Ingest, CommandError> {
     let ingest = Ingest::open_with(&configured.config, &configured.base, Some(crate::bank::QUICKSTART))?;
     if !args.quiet {
-        for warning in ingest.summary().warnings() {
+        for warning in ingest.warnings() {
             eprintln!("warning: {warning}");
         }
     }
@@ -244,8 +244,7 @@ impl Session {
     ) -> Result<Self, CommandError> {
         let ingest = read_bank(&configured, args)?;
         players(&configured.config, until)?;
-        std::fs::create_dir_all(folder)
-            .map_err(|error| CommandError::failure(format!("run directory {}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| CommandError::io(folder, &error))?;
         let lock = lock(folder)?;
         let ledger_path = folder.join("ledger.sqlite");
         let ledger = Arc::new(Ledger::open(&ledger_path)?);
@@ -306,7 +305,7 @@ impl Session {
         let ran = run.run(self.ingest.questions(), dropped_rows(&self.ingest), until);
         listener.abort();
         progress.finish();
-        let ran = ran.map_err(run_error)?;
+        let ran = ran?;
         match &ran.ended {
             None => Ok(ran),
             Some((phase, Ended::Stopped)) => Err(CommandError::new(
@@ -373,7 +372,7 @@ fn clock() -> LiveWorld {
 /// Takes the run directory for this process.
 fn lock(folder: &Path) -> Result<File, CommandError> {
     let path = folder.join("lock");
-    let failed = |error: std::io::Error| CommandError::failure(format!("lock {}: {error}", path.display()));
+    let failed = |error: std::io::Error| CommandError::io(&path, &error);
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -412,31 +411,14 @@ fn sandbox(ingest: &Ingest, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, C
 }
 
 fn dropped_rows(ingest: &Ingest) -> Vec<DroppedRow> {
-    let row = |dropped: &gradus::ingest::Dropped| {
-        let mut detail = dropped.reason.detail.clone();
-        if let Some(id) = dropped.source_ids.first() {
-            detail = format!("{id}: {detail}");
-        }
-        DroppedRow {
-            item: format!("{}:{}", dropped.file, dropped.line),
-            item_kind: "row".into(),
-            stage: "ingest".into(),
-            reason: dropped.reason.code.into(),
-            detail,
-        }
+    let row = |dropped: &gradus::ingest::Dropped| DroppedRow {
+        item: format!("{}:{}", dropped.file, dropped.line),
+        item_kind: "row".into(),
+        stage: "ingest".into(),
+        reason: dropped.reason.code.into(),
+        detail: dropped.sentence(),
     };
     ingest.dropped().iter().map(row).collect()
-}
-
-fn run_error(error: RunError) -> CommandError {
-    match error {
-        RunError::Ledger(error) => error.into(),
-        RunError::TooFew(error) => CommandError::usage(format!("sample: {error}"))
-            .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),
-        RunError::Table(error) => CommandError::failure(error)
-            .hint("free some space or mend the folder; tables are rebuilt from the ledger by the same command"),
-        other => CommandError::failure(other),
-    }
 }
 
 /// Writes a file as a whole or not at all.
@@ -444,5 +426,5 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, bytes)
         .and_then(|()| std::fs::rename(&partial, path))
-        .map_err(|error| CommandError::failure(format!("{}: {error}", path.display())))
+        .map_err(|error| CommandError::io(path, &error))
 }

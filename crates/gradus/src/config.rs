@@ -666,7 +666,13 @@ impl Config {
         let config: Self = serde_path_to_error::deserialize(&tree).map_err(|error| {
             let path = error.path().to_string();
             let mut explained = explain(&error.inner().to_string());
-            if path != "." {
+            let of_override = |item: &&String| {
+                item.split_once('=')
+                    .is_some_and(|(key, _)| path.starts_with(key.trim()) || key.trim().starts_with(&path))
+            };
+            if let Some(item) = overrides.iter().rev().find(of_override) {
+                explained.message = format!("override `{item}`: {}", explained.message);
+            } else if path != "." {
                 explained.message = format!("at `{path}`: {}", explained.message);
             }
             explained
@@ -774,16 +780,30 @@ fn set(tree: &mut Value, path: &str, value: Value) -> Result<(), ConfigError> {
     }
 }
 
-/// Adds to a parser's message the key that was probably meant.
+/// A parser's message in plain words, with the key or value that was probably meant.
 fn explain(message: &str) -> ConfigError {
-    let hint = message.split_once("unknown field `").and_then(|(_, rest)| {
+    let unknown = message.split_once("unknown field `").or_else(|| message.split_once("unknown variant `"));
+    let hint = unknown.and_then(|(_, rest)| {
         let (unknown, rest) = rest.split_once('`')?;
         let known = rest.lines().next()?.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let (best, likeness) =
             known.map(|known| (known, strsim::jaro_winkler(unknown, known))).max_by(|a, b| a.1.total_cmp(&b.1))?;
         (likeness > 0.7).then(|| format!("did you mean `{best}`?"))
     });
-    ConfigError { message: message.trim_start_matches("error: ").to_owned(), hint }
+    // The lines after the first show the place once more.
+    let message = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let mut plain = message.to_owned();
+    for (terse, words) in [
+        ("u16", "a whole number from 0 on"),
+        ("u32", "a whole number from 0 on"),
+        ("u64", "a whole number from 0 on"),
+        ("f64", "a number"),
+    ] {
+        for terse in [format!("expected {terse}"), format!("invalid {terse}")] {
+            plain = plain.replace(&terse, &format!("expected {words}"));
+        }
+    }
+    ConfigError { message: plain.replace("expected mapping start", "expected a map of settings"), hint }
 }
 
 #[cfg(test)]

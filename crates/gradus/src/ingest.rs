@@ -12,12 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gradus_sandbox::Tests;
+use gradus_verify::{Answer, Form, Outcome, verify};
 
 use crate::config::Config;
+use crate::judge;
 use crate::question::{Kind, Question, QuestionId};
 use crate::work::Reason;
 use overrides::{Change, Override};
 use record::{Mapping, Parsed};
+pub use rows::missing_hint;
 use rows::{BankFile, Row, Rows};
 
 mod answer;
@@ -30,7 +33,10 @@ mod unit_tests;
 /// Longest row in bytes; a longer one is dropped without being held in memory.
 const MAX_ROW: usize = 16 << 20;
 
-/// Longest reference that is remembered as it is while duplicates are looked for, in bytes.
+/// Longest reference that is remembered as it is, and so can be compared with that of a duplicate, in bytes.
+const MAX_REMEMBERED: usize = 1024;
+
+/// Longest reference that is shown as it is, in bytes.
 const MAX_SHOWN: usize = 80;
 
 /// Most references listed for either side of a contradiction.
@@ -69,9 +75,18 @@ pub struct Dropped {
     /// The field at fault, if it is one.
     pub field: Option<String>,
     /// A fixed word (`too_long`, `bad_utf8`, `bad_json`, `bad_csv`, `wrong_type`, `no_question`,
-    /// `unknown_kind`, `bad_options`, `bad_reference`, `bad_tests`, `no_reference`, `override_excluded`) and
-    /// what exactly.
+    /// `unknown_kind`, `bad_options`, `bad_reference`, `bad_tests`, `no_reference`, `other_reference`,
+    /// `override_excluded`) and what exactly.
     pub reason: Reason,
+}
+
+impl Dropped {
+    /// Which item and field, and what is wrong with it, in one sentence.
+    pub fn sentence(&self) -> String {
+        let id = self.source_ids.first().map(|id| format!("{id}: ")).unwrap_or_default();
+        let field = self.field.as_ref().map(|field| format!("`{field}`: ")).unwrap_or_default();
+        format!("{id}{field}{}", self.reason.detail)
+    }
 }
 
 /// Counts of a bank. Rows = kept + over the limit + dropped + duplicates.
@@ -89,8 +104,8 @@ pub struct Summary {
     pub exact_duplicates: u64,
     /// Rows joined to an earlier one that differs in white space or Unicode form alone.
     pub normalised_duplicates: u64,
-    /// Duplicates that share no reference with the question they were joined to, spelling for spelling. Those
-    /// that an override decides are left out.
+    /// Duplicates that are dropped because none of their references is equal to one of the question they repeat.
+    /// Those that an override decides are joined instead.
     pub contradictions: Vec<Contradiction>,
     /// Source ids that stood for another question already and got a suffix.
     pub renamed: Vec<Renamed>,
@@ -121,14 +136,14 @@ pub struct FileSummary {
     pub duplicates: u64,
 }
 
-/// A duplicate with another answer. Both answers are accepted, unless an override decides.
+/// A duplicate with another answer. The answer that came first stands, unless an override decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
     /// The question.
     pub question: QuestionId,
     /// Its first source id, and the one of the duplicate.
     pub source_ids: [String; 2],
-    /// What was accepted so far, and what the duplicate says: a few of each, long ones shortened.
+    /// What is accepted, and what the duplicate says: a few of each, long ones shortened.
     pub references: [Vec<String>; 2],
 }
 
@@ -271,6 +286,24 @@ impl Ingest {
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
+
+    /// What a user should look at, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        // Contradictions have a warning of their own.
+        let mut broken = self.dropped.iter().filter(|dropped| dropped.reason.code != "other_reference");
+        if let Some(first) = broken.next() {
+            warnings.push(format!(
+                "{} left out (`dropped` lists all), first line {} of {}: {}",
+                counted(1 + broken.count(), "row"),
+                first.line,
+                first.file,
+                first.sentence()
+            ));
+        }
+        warnings.extend(self.summary.warnings());
+        warnings
+    }
 }
 
 impl Summary {
@@ -279,8 +312,16 @@ impl Summary {
         self.exact_duplicates + self.normalised_duplicates
     }
 
-    /// What a user should look at, a sentence each.
-    pub fn warnings(&self) -> Vec<String> {
+    fn count_duplicate(&mut self, exact: bool) {
+        if exact {
+            self.exact_duplicates += 1;
+        } else {
+            self.normalised_duplicates += 1;
+        }
+    }
+
+    /// What a user should look at beside what was dropped, a sentence each.
+    fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
         if self.rows >= 10 && self.duplicates() * 2 > self.rows {
             warnings.push(format!(
@@ -294,8 +335,8 @@ impl Summary {
         }
         if let [first, ..] = self.renamed.as_slice() {
             warnings.push(format!(
-                "{} source ids stand for more than one question; later ones got a suffix, first `{}` at line {} of {}",
-                self.renamed.len(),
+                "{} had an id that stands for another question already, and got a suffix, first `{}` at line {} of {}",
+                counted(self.renamed.len(), "row"),
                 first.to,
                 first.line,
                 first.file
@@ -303,13 +344,13 @@ impl Summary {
         }
         if let [first, ..] = self.contradictions.as_slice() {
             warnings.push(format!(
-                "{} duplicates have another answer than the question they repeat, first `{}` ({}) and `{}` ({}); all \
-                 are accepted until an override says which is right",
-                self.contradictions.len(),
-                first.source_ids[0],
-                first.references[0].join(", "),
+                "{} left out for another answer than the question repeated there has, first `{}` ({}) against `{}` ({}); \
+                 `overrides` can say which is right",
+                counted(self.contradictions.len(), "row"),
                 first.source_ids[1],
-                first.references[1].join(", ")
+                first.references[1].join(", "),
+                first.source_ids[0],
+                first.references[0].join(", ")
             ));
         }
         for (field, n) in &self.ignored_fields {
@@ -319,11 +360,16 @@ impl Summary {
     }
 }
 
+/// A count with its noun: `1 row`, `2 rows`.
+fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 fn nothing_left(summary: &Summary, dropped: &[Dropped]) -> IngestError {
     let reasons: Vec<String> = summary.dropped.iter().map(|(code, n)| format!("{n} {code}")).collect();
     let mut message = format!("no question is left of {} rows ({})", summary.rows, reasons.join(", "));
     if let Some(first) = dropped.first() {
-        message += &format!("; line {} of `{}`: {}", first.line, first.file, first.reason.detail);
+        message += &format!("; first line {} of `{}`: {}", first.line, first.file, first.sentence());
     }
     let hint = match dropped.first().map(|first| first.reason.code) {
         None => "`limit` must be at least 1",
@@ -350,14 +396,24 @@ struct Pass<'a> {
     suffixes: HashMap<(u64, usize), u32>,
     next_suffix: HashMap<u64, u32>,
     joined: HashMap<usize, Joined>,
+    disputes: Vec<Dispute>,
     dropped: Vec<(usize, Dropped)>,
     summary: Summary,
+}
+
+/// A duplicate whose references differ from those of the question; an override may still decide.
+struct Dispute {
+    at: usize,
+    exact: bool,
+    bank: usize,
+    dropped: Dropped,
+    contradiction: Contradiction,
 }
 
 struct Draft {
     kind: Kind,
     raw_hash: u64,
-    references: Vec<String>,
+    references: Vec<Remembered>,
     has_tests: bool,
     lacking: Option<Box<Bad>>,
     /// Overrides that name it, by position in their file.
@@ -375,6 +431,7 @@ impl<'a> Pass<'a> {
             suffixes: HashMap::new(),
             next_suffix: HashMap::new(),
             joined: HashMap::new(),
+            disputes: Vec::new(),
             dropped: Vec::new(),
             summary: Summary::default(),
         }
@@ -408,14 +465,14 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Takes a question; tells whether it is a duplicate.
+    /// Takes a question; tells whether it is joined to an earlier one.
     fn add(&mut self, parsed: Parsed, (bank, file): (usize, &Arc<str>), row: u64, line: u64) -> bool {
         let Parsed { question, lacking, ignored } = parsed;
         for field in ignored {
             *self.summary.ignored_fields.entry(field).or_default() += 1;
         }
         let raw_hash = hash(std::iter::once(&question.text).chain(&question.options));
-        let shown: Vec<String> = question.references.iter().map(|reference| shortened(reference)).collect();
+        let remembered: Vec<_> = question.references.iter().map(|reference| Remembered::of(reference)).collect();
         let known = self.by_id.get(&question.id).copied();
         let at = known.unwrap_or(self.entries.len());
         let original = &question.source_ids[0];
@@ -437,30 +494,45 @@ impl<'a> Pass<'a> {
             let source_ids = vec![source_id];
             self.entries.push(Entry { id: question.id, bank, row, line, source_ids, state: State::Kept });
             let kind = question.kind;
-            self.drafts.push(Draft { kind, raw_hash, references: shown, has_tests, lacking, overrides });
+            self.drafts.push(Draft { kind, raw_hash, references: remembered, has_tests, lacking, overrides });
             return false;
         }
         let (entry, draft) = (&mut self.entries[at], &mut self.drafts[at]);
-        if raw_hash == draft.raw_hash {
-            self.summary.exact_duplicates += 1;
-        } else {
-            self.summary.normalised_duplicates += 1;
-        }
+        let exact = raw_hash == draft.raw_hash;
         draft.overrides.extend(overrides);
-        if !draft.references.is_empty() && !shown.is_empty() && !shown.iter().any(|new| draft.references.contains(new))
-        {
-            self.summary.contradictions.push(Contradiction {
-                question: entry.id,
-                source_ids: [entry.source_ids[0].clone(), source_id.clone()],
-                references: [&draft.references, &shown].map(|shown| shown.iter().take(MAX_LISTED).cloned().collect()),
-            });
-        }
         if new {
-            entry.source_ids.push(source_id);
+            entry.source_ids.push(source_id.clone());
         }
-        for (reference, shown) in question.references.into_iter().zip(shown) {
-            if !draft.references.contains(&shown) {
-                draft.references.push(shown);
+        if !agree(&question, &draft.references, &remembered) {
+            let listed =
+                |references: &[Remembered]| references.iter().take(MAX_LISTED).map(Remembered::shown).collect();
+            let references: [Vec<String>; 2] = [listed(&draft.references), listed(&remembered)];
+            let source_ids = [entry.source_ids[0].clone(), source_id.clone()];
+            let detail = format!(
+                "repeats `{}` with another reference: {} instead of {}; the one that came first stands",
+                source_ids[0],
+                references[1].join(", "),
+                references[0].join(", ")
+            );
+            self.disputes.push(Dispute {
+                at,
+                exact,
+                bank,
+                dropped: Dropped {
+                    file: file.clone(),
+                    line,
+                    source_ids: vec![source_id],
+                    field: Some("answer".to_owned()),
+                    reason: Reason::new("other_reference", detail),
+                },
+                contradiction: Contradiction { question: entry.id, source_ids, references },
+            });
+            return false;
+        }
+        self.summary.count_duplicate(exact);
+        for (reference, remembered) in question.references.into_iter().zip(remembered) {
+            if !draft.references.contains(&remembered) {
+                draft.references.push(remembered);
                 self.joined.entry(at).or_default().references.push(reference);
             }
         }
@@ -509,7 +581,15 @@ impl<'a> Pass<'a> {
     ) -> (Vec<Entry>, HashMap<usize, Joined>, Vec<Dropped>, Summary) {
         let excluded = self.apply_overrides();
         let decided: HashSet<QuestionId> = self.summary.overrides.iter().map(|applied| applied.question).collect();
-        self.summary.contradictions.retain(|contradiction| !decided.contains(&contradiction.question));
+        for Dispute { at, exact, bank, dropped, contradiction } in std::mem::take(&mut self.disputes) {
+            if decided.contains(&self.entries[at].id) {
+                self.summary.count_duplicate(exact);
+                self.summary.files[bank].duplicates += 1;
+            } else {
+                self.dropped.push((bank, dropped));
+                self.summary.contradictions.push(contradiction);
+            }
+        }
         let drafts = std::mem::take(&mut self.drafts);
         let limit = config.limit.unwrap_or(u64::MAX);
         for (at, (entry, draft)) in self.entries.iter_mut().zip(drafts).enumerate() {
@@ -593,7 +673,7 @@ impl<'a> Pass<'a> {
             self.summary.overrides.push(AppliedOverride {
                 id: item.id.clone(),
                 question: entry.id,
-                before: draft.references.clone(),
+                before: draft.references.iter().map(Remembered::shown).collect(),
                 after,
                 why: item.why.clone(),
             });
@@ -676,13 +756,62 @@ fn hash<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> u64 {
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
-/// A reference for comparing and showing: itself, or its start and a mark of the whole.
-fn shortened(reference: &str) -> String {
-    if reference.len() <= MAX_SHOWN {
-        return reference.to_owned();
+/// A reference as it is kept between rows: itself, or of a long one the start and a hash of the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Remembered {
+    Whole(String),
+    Long { start: String, n_bytes: usize, hash: u64 },
+}
+
+impl Remembered {
+    fn of(reference: &str) -> Self {
+        if reference.len() <= MAX_REMEMBERED {
+            return Self::Whole(reference.to_owned());
+        }
+        Self::Long {
+            start: reference.chars().take(MAX_SHOWN / 2).collect(),
+            n_bytes: reference.len(),
+            hash: hash([reference]),
+        }
     }
-    let start: String = reference.chars().take(MAX_SHOWN / 2).collect();
-    format!("{start}... ({} bytes, {:016x})", reference.len(), hash([reference]))
+
+    /// For messages: long ones shortened.
+    fn shown(&self) -> String {
+        match self {
+            Self::Whole(reference) if reference.len() <= MAX_SHOWN => reference.clone(),
+            Self::Whole(reference) => {
+                let start: String = reference.chars().take(MAX_SHOWN / 2).collect();
+                format!("{start}... ({} bytes)", reference.len())
+            }
+            Self::Long { start, n_bytes, .. } => format!("{start}... ({n_bytes} bytes)"),
+        }
+    }
+}
+
+/// Whether a duplicate's references contain one that is accepted already, by spelling or by the rules that judge
+/// answers; so does one that has none. What cannot be decided does not agree: two answers to one question of which
+/// nobody knows whether they are the same are no reference.
+fn agree(question: &Question, accepted: &[Remembered], new: &[Remembered]) -> bool {
+    if accepted.is_empty() || new.is_empty() || new.iter().any(|reference| accepted.contains(reference)) {
+        return true;
+    }
+    let whole = |references: &[Remembered]| -> Vec<String> {
+        let wholes = references.iter().filter_map(|reference| match reference {
+            Remembered::Whole(reference) => Some(reference.clone()),
+            Remembered::Long { .. } => None,
+        });
+        wholes.collect()
+    };
+    let (accepted, new) = (whole(accepted), whole(new));
+    let accepts = |references: &[String], answers: &[String]| {
+        let reference = judge::reference(question, references.to_vec());
+        !references.is_empty()
+            && answers
+                .iter()
+                .any(|text| verify(&reference, &Answer { text, form: Form::Bare }).outcome == Outcome::Correct)
+    };
+    // Either side can be the more exact one: 0.333 accepts 1/3, but 1/3 not 0.333.
+    accepts(&accepted, &new) || accepts(&new, &accepted)
 }
 
 #[cfg(test)]

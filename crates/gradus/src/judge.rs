@@ -112,19 +112,7 @@ fn by_rule(question: &Question, completion: &Completion) -> Verdict {
     if question.references.is_empty() {
         return rule(Outcome::Undecided, "no_reference", "the question has no reference answer");
     }
-    let reference = Reference {
-        kind: match question.kind {
-            Kind::Choice => gradus_verify::Kind::Choice,
-            Kind::Text => gradus_verify::Kind::Text,
-            Kind::Math | Kind::Code => gradus_verify::Kind::Math,
-        },
-        values: question.references.clone(),
-        tolerance: question.tolerance.map(|tolerance| match tolerance {
-            Tolerance::Relative(share) => gradus_verify::Tolerance::Relative(share),
-            Tolerance::Absolute(distance) => gradus_verify::Tolerance::Absolute(distance),
-        }),
-        options: question.options.clone(),
-    };
+    let reference = reference(question, question.references.clone());
     let verdict = gradus_verify::verify(&reference, &Answer { text, form: Form::Text });
     // A text that was cut off has a last number, but no final answer, unless it says which it is.
     let guessed = verdict.extracted.as_ref().is_some_and(|extracted| extracted.rule.starts_with("last_"));
@@ -143,6 +131,23 @@ fn by_rule(question: &Question, completion: &Completion) -> Verdict {
         extracted: verdict.extracted.map(|extracted| extracted.text),
         explanation: verdict.explanation,
         tests: None,
+    }
+}
+
+/// What the rules compare an answer to this question with, if these are accepted.
+pub(crate) fn reference(question: &Question, values: Vec<String>) -> Reference {
+    Reference {
+        kind: match question.kind {
+            Kind::Choice => gradus_verify::Kind::Choice,
+            Kind::Text => gradus_verify::Kind::Text,
+            Kind::Math | Kind::Code => gradus_verify::Kind::Math,
+        },
+        values,
+        tolerance: question.tolerance.map(|tolerance| match tolerance {
+            Tolerance::Relative(share) => gradus_verify::Tolerance::Relative(share),
+            Tolerance::Absolute(distance) => gradus_verify::Tolerance::Absolute(distance),
+        }),
+        options: question.options.clone(),
     }
 }
 

@@ -48,6 +48,12 @@ pub enum LedgerError {
         /// Its version.
         found: i64,
     },
+    /// A run has made the file and come no further.
+    #[error("ledger {path} is empty: nothing was recorded in it yet")]
+    Empty {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The file is an SQLite database, but no ledger, or a value in it cannot be read.
     #[error("ledger {path}: {message}")]
     Damaged {

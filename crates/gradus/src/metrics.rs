@@ -328,7 +328,7 @@ pub struct PerKept {
 pub struct DropCount {
     /// Where.
     pub stage: String,
-    /// `row`, `question` or `cot`.
+    /// `row`, `question`, `attempt` or `cot`.
     pub item_kind: String,
     /// A fixed word.
     pub reason: String,

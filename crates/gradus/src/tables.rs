@@ -433,7 +433,7 @@ table! {
     DroppedRow in "dropped" {
         /// Id of a question or a CoT, or `file:line` of a row that never became a question.
         item: String,
-        /// `row`, `question` or `cot`.
+        /// `row`, `question`, `attempt` or `cot`.
         item_kind: String,
         /// Stage at which it left.
         stage: String,

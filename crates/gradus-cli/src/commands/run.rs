@@ -52,7 +52,7 @@ fn stories(folder: &Path) -> Result<(), CommandError> {
     })
     .map_err(CommandError::failure)?;
     let stories = gradus::why::tell(&tables, &ids).map_err(CommandError::failure)?;
-    println!();
+    println!("");
     why::show(folder, &stories, true, &mut std::io::stdout().lock())?;
     if n_questions > SHOWN {
         println!("{} more questions: `gradus why ID --run-dir {}` shows one", n_questions - SHOWN, folder.display());
@@ -71,7 +71,7 @@ pub(crate) fn stages(
     let config = &session.configured.config;
     let (ran, metrics) = derive(&session, until, args)?;
     let exported = (until >= Until::Select).then(|| export::write(folder, config, &metrics)).transpose()?;
-    let report = report::write(folder, &title(folder), config, &metrics).map_err(CommandError::failure)?;
+    let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report);
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));

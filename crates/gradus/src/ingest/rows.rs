@@ -149,17 +149,22 @@ fn format_of(name: &str) -> Option<Format> {
     }
 }
 
-/// Names the most similar file beside a missing one.
-fn missing_hint(base: &Path, path: &Path) -> String {
+/// What to do about a file that cannot be read: names the most similar one beside a missing one, or says where
+/// relative paths start.
+pub fn missing_hint(base: &Path, path: &Path) -> String {
+    if path.exists() {
+        return "it must be a file that may be read".into();
+    }
+    let here = |folder: &Path| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
     let wanted = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let beside = path.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    let beside = path.parent().and_then(|parent| std::fs::read_dir(here(parent)).ok()).into_iter().flatten().flatten();
     let best = beside
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .map(|file| (strsim::jaro_winkler(&wanted, &file), file))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((likeness, file)) if likeness > 0.8 => format!("did you mean `{file}`?"),
-        _ => format!("relative paths start at `{}`", base.display()),
+        _ => format!("relative paths start at `{}`", here(base).display()),
     }
 }
 

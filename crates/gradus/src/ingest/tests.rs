@@ -287,14 +287,63 @@ fn duplicates_are_joined_at_their_first_place() {
     let ingest = Case::new(&[("a.jsonl", first.as_bytes()), ("b.jsonl", second.as_bytes())]).open().unwrap();
     let questions = questions(&ingest);
     assert_eq!(ids(&questions), [vec!["a1", "a3", "b1"], vec!["a2"]]);
-    assert_eq!(questions[0].references, ["1", "1.0", "2"]);
+    assert_eq!(questions[0].references, ["1", "1.0"], "2 is not 1");
     assert_eq!((questions[0].level.as_deref(), questions[0].source.as_str()), (Some("2"), "a"));
     let summary = ingest.summary();
-    assert_eq!((summary.exact_duplicates, summary.normalised_duplicates), (2, 1));
-    assert_eq!(summary.files[1].duplicates, 2);
+    assert_eq!((summary.exact_duplicates, summary.normalised_duplicates), (1, 1));
+    assert_eq!(summary.files[1].duplicates, 1);
     let [contradiction] = summary.contradictions.as_slice() else { panic!("{summary:?}") };
     assert_eq!(contradiction.references, [vec!["1".to_owned(), "1.0".to_owned()], vec!["2".to_owned()]]);
     assert!(summary.renamed.is_empty());
+    let [dropped] = ingest.dropped() else { panic!("{:?}", ingest.dropped()) };
+    assert_eq!((&*dropped.file, dropped.line, dropped.reason.code), ("b.jsonl", 2, "other_reference"));
+    assert_eq!(
+        dropped.reason.detail,
+        "repeats `a1` with another reference: 2 instead of 1, 1.0; the one that came first stands"
+    );
+}
+
+#[test]
+fn duplicates_agree_by_meaning_and_not_by_spelling() {
+    let long = "x".repeat(2000);
+    let bank = format!(
+        r#"{{"id": "half", "question": "a", "answer": "1/2"}}
+        {{"id": "half2", "question": "a", "answer": "\\frac{{1}}{{2}}"}}
+        {{"id": "half3", "question": "a", "answer": ["7", "0.5"]}}
+        {{"id": "third", "question": "b", "answer": "1/3"}}
+        {{"id": "third2", "question": "b", "answer": "0.333"}}
+        {{"id": "third3", "question": "b", "answer": "0.4"}}
+        {{"id": "two", "question": "c", "answer": ["1", "2"]}}
+        {{"id": "pick", "kind": "choice", "question": "d", "options": ["x", "y"], "answer": "A"}}
+        {{"id": "pick2", "kind": "choice", "question": "d", "options": ["x", "y"], "answer": "B"}}
+        {{"id": "text", "kind": "text", "question": "e", "answer": "New York"}}
+        {{"id": "text2", "kind": "text", "question": "e", "answer": "new york"}}
+        {{"id": "long", "kind": "text", "question": "f", "answer": "{long}"}}
+        {{"id": "long2", "kind": "text", "question": "f", "answer": "{long}"}}
+        {{"id": "long3", "kind": "text", "question": "f", "answer": "{long}y"}}"#
+    );
+    let ingest = Case::new(&[("b.jsonl", bank.as_bytes())]).open().unwrap();
+    let dropped: Vec<_> = ingest.dropped().iter().map(|dropped| dropped.source_ids[0].as_str()).collect();
+    assert_eq!(dropped, ["third3", "pick2", "long3"]);
+    let detail = &ingest.dropped()[1].reason.detail;
+    assert!(detail.contains("`pick`") && detail.contains("B instead of A"), "{detail}");
+    let questions = questions(&ingest);
+    assert_eq!(questions[0].references, ["1/2", r"\frac{1}{2}", "7", "0.5"]);
+    assert_eq!(questions[2].references, ["1", "2"], "references of one row are alternatives");
+    assert_eq!(questions[3].references, ["A"]);
+    // The dropped row's id still finds the question: its text is the same, only its answer is not believed.
+    assert_eq!(*questions[3].source_ids, ["pick", "pick2"]);
+}
+
+#[test]
+fn an_override_decides_between_two_answers() {
+    let bank = r#"{"id": "a", "question": "q", "answer": "1"}
+        {"id": "b", "question": "q", "answer": "2"}"#;
+    let case = Case::new(&[("b.jsonl", bank.as_bytes())]);
+    let ingest = case.overrides("o.yaml", "references: {b: '2'}").open().unwrap();
+    assert_eq!(questions(&ingest)[0].references, ["2"]);
+    assert_eq!((ingest.dropped(), ingest.summary().exact_duplicates), (&[][..], 1));
+    assert_eq!(ingest.summary().contradictions, []);
 }
 
 #[test]
@@ -386,7 +435,7 @@ fn overrides_exclude_and_correct_and_are_audited() {
     let applied: Vec<_> =
         summary.overrides.iter().map(|o| (o.id.as_str(), o.before.join("|"), o.after.clone())).collect();
     assert_eq!(applied.len(), 5);
-    assert_eq!(applied[1], ("a", "1|2".into(), None));
+    assert_eq!(applied[1], ("a", "1".into(), None));
     assert!(applied.contains(&("f", "A".into(), Some(vec!["B".into()]))));
     assert_eq!(summary.contradictions, [], "the override decides");
     let unused: Vec<_> = summary.unused_overrides.iter().map(|(id, _)| id.as_str()).collect();
@@ -541,7 +590,8 @@ fn all_recorded_banks_make_one_bank() {
     }
     assert_eq!(kinds.values().sum::<u64>(), summary.kept);
     assert!(summary.rows > 80_000 && summary.kept * 10 > summary.rows * 6, "{summary:?}");
-    assert_eq!(summary.dropped.keys().copied().collect::<Vec<_>>(), ["no_reference"]);
+    assert_eq!(summary.dropped.keys().copied().collect::<Vec<_>>(), ["no_reference", "other_reference"]);
+    assert_eq!(summary.contradictions.len() as u64, summary.dropped["other_reference"]);
     println!(
         "{} rows, {} kept {kinds:?}, dropped {:?}, {} exact and {} normalised duplicates, {} contradictions, {} renamed",
         summary.rows,

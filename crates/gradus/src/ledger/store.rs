@@ -83,9 +83,7 @@ impl Store {
             .execute_batch(&format!("PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"))
             .map_err(sqlite)?;
         let store = Self { path: path.to_owned(), connection };
-        let n_tables: i64 =
-            store.connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(sqlite)?;
-        if n_tables == 0 {
+        if n_tables(&store.connection).map_err(sqlite)? == 0 {
             store
                 .connection
                 .execute_batch(&format!("BEGIN; {LAYOUT} INSERT INTO meta VALUES ('version', '{VERSION}'); COMMIT;"))
@@ -153,6 +151,10 @@ fn write(connection: &Connection, entry: &Entry) -> Result<(), rusqlite::Error> 
     Ok(())
 }
 
+fn n_tables(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+}
+
 fn check_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     let found: Option<String> = connection
         .query_row("SELECT value FROM meta WHERE name = 'version'", [], |row| row.get(0))
@@ -184,6 +186,9 @@ impl Reader {
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(sqlite)?;
         connection.execute_batch("PRAGMA query_only=ON;").map_err(sqlite)?;
+        if n_tables(&connection).map_err(sqlite)? == 0 {
+            return Err(LedgerError::Empty { path: path.to_owned() });
+        }
         check_version(path, &connection)?;
         Ok(Self { path: path.to_owned(), connection })
     }
