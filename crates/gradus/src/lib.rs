@@ -26,5 +26,6 @@ pub mod sample;
 pub mod select;
 pub mod stats;
 pub mod tables;
+pub mod usage;
 pub mod verdict;
 pub mod work;
