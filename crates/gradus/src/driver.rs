@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::attempt::Key;
+use crate::attempt::{Key, Source};
 use crate::config;
 use crate::derive;
 use crate::ledger::{self, Entry, Form, Ledger, LedgerError, Reader, Request, Settled};
@@ -120,12 +120,18 @@ pub enum Ended {
 
 /// Work that could not be had in this run; it is asked for again in the next.
 #[derive(Debug, Default, Clone)]
-pub struct Failures(HashMap<Key, Reason>);
+pub struct Failures(HashMap<Key, (Source, Reason)>);
 
 impl Failures {
     /// Why this work has no result; `not_asked` if it was never tried.
     pub fn reason(&self, key: &Key) -> Reason {
-        self.0.get(key).cloned().unwrap_or_else(|| Reason::new("not_asked", "not asked in this run"))
+        let known = self.0.get(key).map(|(_, reason)| reason.clone());
+        known.unwrap_or_else(|| Reason::new("not_asked", "not asked in this run"))
+    }
+
+    /// Who was asked for this work in vain, if anybody was.
+    pub fn source(&self, key: &Key) -> Option<Source> {
+        self.0.get(key).map(|(source, _)| *source)
     }
 
     /// Takes over those of another drive.
@@ -291,7 +297,8 @@ impl<W: World> Driver<W> {
                             driven.ended = Some(Ended::Fault(fault));
                         }
                     }
-                    driven.failures.0.insert(key, reason.clone());
+                    let source = wanted[&key][0].1.source;
+                    driven.failures.0.insert(key, (source, reason.clone()));
                     Outcome::Failed(reason)
                 }
                 Landed::Fatal(fault) => {
@@ -324,7 +331,7 @@ pub(crate) fn answer(answers: &mut Vec<Answered>, answered: Answered) {
 fn known(key: &Key, reader: &Reader, failures: &Failures) -> Result<Option<Outcome>, LedgerError> {
     Ok(match reader.get(key)? {
         Some(stored) => Some(derive::read(&stored)),
-        None => failures.0.get(key).cloned().map(Outcome::Failed),
+        None => failures.0.get(key).map(|(_, reason)| Outcome::Failed(reason.clone())),
     })
 }
 

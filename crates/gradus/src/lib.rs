@@ -27,6 +27,7 @@ pub mod sample;
 pub mod select;
 pub mod stats;
 pub mod tables;
+pub mod usage;
 pub mod verdict;
 pub mod why;
 pub mod work;

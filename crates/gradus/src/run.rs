@@ -14,7 +14,7 @@ use crate::attempt::Source;
 use crate::config::Config;
 use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Distil};
-use crate::driver::{DriveError, Driven, Driver, Ended, Event, Observer, World};
+use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::grade::{Graded, grade};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
@@ -129,6 +129,8 @@ pub struct Ran {
     pub n_sound: u64,
     /// Chains of thought that were kept.
     pub n_selected: u64,
+    /// Work that was asked for in vain.
+    pub failures: Failures,
     /// Drops by stage and reason.
     pub dropped: HashMap<(String, String), u64>,
     /// Why it ended early, and in which phase. Tables were not derived then.
@@ -272,6 +274,7 @@ impl<W: World> Run<'_, W> {
             return Ok(());
         }
         let graded = self.write_levels(&probed, ran, shared)?;
+        ran.failures = probed.failures;
         if until < Until::Sample {
             return Ok(());
         }
@@ -302,7 +305,9 @@ impl<W: World> Run<'_, W> {
             ran.ended = Some((Phase::Distil, ended));
             return Ok(());
         }
-        self.write_cots(&distilled, &drawn, until, ran, shared)
+        self.write_cots(&distilled, &drawn, until, ran, shared)?;
+        ran.failures.extend(distilled.failures);
+        Ok(())
     }
 
     fn clear_tables(&self) -> Result<(), RunError> {

@@ -10,6 +10,8 @@ use gradus::prompt::Asker;
 use gradus::report;
 use gradus::run::{Ran, Until};
 use gradus::tables::QuestionRow;
+use gradus::usage;
+use gradus_model::name::ModelName;
 use serde_json::json;
 
 use crate::commands::{estimate, export, why};
@@ -98,8 +100,8 @@ fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Me
     let progress = Progress::new(args.quiet || args.json);
     let ran = session.run(until, &progress)?;
     let config = &session.configured.config;
-    let metrics =
-        Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session)?).map_err(CommandError::failure)?;
+    let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)
+        .map_err(CommandError::failure)?;
     session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     Ok((ran, metrics))
 }
@@ -113,12 +115,17 @@ pub(crate) fn title(folder: &Path) -> String {
 fn facts(session: &Session) -> Result<RunFacts, CommandError> {
     let config = &session.configured.config;
     let plan = &session.plan;
-    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| ModelFact {
-        role,
-        model: asker.model.name.clone(),
-        revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
-        sampling: Some(sampling.clone()),
-        price: model.and_then(|model| model.price.clone()),
+    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| {
+        let name = model.and_then(|model| model.model.parse().ok());
+        let recorded = matches!(name, Some(ModelName::Replay { .. }));
+        ModelFact {
+            role,
+            model: asker.model.name.clone(),
+            revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
+            recorded,
+            sampling: (!recorded).then(|| sampling.clone()),
+            price: model.and_then(|model| model.price.clone()),
+        }
     };
     let student = fact("student".into(), &plan.probe.asker, &config.probe.sampling, config.student.as_ref());
     let teachers = plan
@@ -148,10 +155,9 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
     })
 }
 
-fn ledger_facts(session: &Session) -> Result<LedgerFacts, CommandError> {
-    let stats = session.ledger.reader()?.stats()?;
-    let n_executions = stats.attempts.iter().filter(|row| row.kind == "execution").map(|row| row.settled).sum();
-    Ok(LedgerFacts { n_executions, ..LedgerFacts::default() })
+fn ledger_facts(session: &Session, ran: &Ran) -> Result<LedgerFacts, CommandError> {
+    let reader = session.ledger.reader()?;
+    usage::ledger_facts(&reader, &session.tables(), &session.plan, &ran.failures).map_err(CommandError::failure)
 }
 
 /// The closing lines: what was made, what was left out and why, what to type next.
@@ -201,10 +207,19 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
     println!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
     if let Some(exported) = exported {
         println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
-        exported.notes.iter().for_each(|note| println!("note      {note}"));
     } else {
         println!("wrote     {folder}/tables; {}", report.display());
     }
+    if let Some(sampled) = &ran.sampled {
+        let n_stand_in = sampled.drawn.iter().filter(|drawn| drawn.level != drawn.drawn_for).count();
+        if n_stand_in > 0 {
+            println!(
+                "note      {n_stand_in} of {} drawn questions stand in for a level that has too few",
+                sampled.drawn.len()
+            );
+        }
+    }
+    exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
     match next {
         [] => println!("next      open {}", report.display()),

@@ -9,6 +9,7 @@ pub(crate) fn facts() -> RunFacts {
         role: role.into(),
         model: model.into(),
         revision: None,
+        recorded: false,
         sampling: Some(SamplingConfig::default()),
         price: Some(Price { input: 0.1, cached_input: None, output: 0.4, as_of: Some("2026-11-01".into()) }),
     };
@@ -257,6 +258,7 @@ fn the_sample_is_measured_against_what_was_wanted() {
     config.sample.shares = [1.0, 0.0, 1.0, 1.0, 1.0, 1.0];
     let fit = metrics(folder.path(), &config).sample.unwrap();
     assert_eq!(fit.kl, None, "a level was drawn that was not wanted");
+    assert_eq!(fit.wanted, 10, "without a size, all questions of the levels that are wanted");
 }
 
 #[test]
