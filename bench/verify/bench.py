@@ -334,7 +334,7 @@ def main():
         if "golds" in parts and golds:
             coverage(workers, cut(golds))
         if "speed" in parts:
-            throughput([*workers[:2], workers[3], parse_only], data.speed_sets(rows, golds, args.limit), args.repeats, 50)
+            throughput([*workers[:2], workers[3], parse_only], data.speed_sets(rows, golds, args.limit), args.repeats, 200)
         for worker in [*workers, parse_only]:
             if worker.process is not None or worker.peak_kb:
                 print(f"{worker.name}: peak {worker.peak_kb / 1024:.0f} MB, killed {worker.n_kills} times")

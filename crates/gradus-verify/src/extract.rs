@@ -91,10 +91,7 @@ fn answer_part(response: &str) -> Option<Range<usize>> {
     const CLOSE: &[&str] = &["</think>", "</thinking>", "<|end_of_thought|>", "</reasoning>"];
     const END: &[&str] = &["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>"];
     let (mut start, mut end, mut thinking) = (0, response.len(), false);
-    for (at, byte) in response.bytes().enumerate() {
-        if byte != b'<' {
-            continue;
-        }
+    for (at, _) in response.match_indices('<') {
         let rest = &response[at..];
         if let Some(tag) = CLOSE.iter().find(|tag| rest.starts_with(**tag)) {
             start = at + tag.len();
