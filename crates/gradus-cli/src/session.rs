@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gradus::attempt::Source;
 use gradus::config::{Config, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
 use gradus::ingest::Ingest;
@@ -165,8 +166,8 @@ impl Past {
 pub(crate) struct Cast {
     /// Resolved stages.
     pub(crate) plan: Plan,
-    /// Every model, by its name in keys.
-    pub(crate) roles: HashMap<Identity, Role>,
+    /// Every model, by its role.
+    pub(crate) roles: HashMap<Source, Role>,
 }
 
 /// Reads the bank and says what is odd about it.
@@ -216,16 +217,16 @@ pub(crate) fn cast(
     let mut roles = HashMap::new();
     let mut resolved = Vec::new();
     let mut opened: Vec<(&ModelConfig, Identity, Role)> = Vec::new();
-    let named = std::iter::once(("student".to_owned(), student))
-        .chain(teachers.iter().enumerate().map(|(at, teacher)| (format!("teacher[{at}]"), teacher)));
-    for (role, model) in named {
+    let named = std::iter::once((Source::Student, "student".to_owned(), student))
+        .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
+    for (source, role, model) in named {
         // A model that plays two roles is loaded once.
         let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
             Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
             None => open(&role, model)?,
         };
         opened.push((model, identity.clone(), asked.clone()));
-        roles.insert(identity.clone(), asked);
+        roles.insert(source, asked);
         resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
     }
     let student = resolved.remove(0);

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use gradus::attempt::Source;
 use gradus::config::Price;
 use gradus::driver::{Asked, Performed, World};
 use gradus::work::{Task, Work};
-use gradus_model::{Fault, FaultKind, Generate, Identity, Model, Usage};
+use gradus_model::{Fault, FaultKind, Generate, Model, Usage};
 use gradus_sandbox::Sandbox;
 
 /// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
@@ -26,8 +27,8 @@ pub(crate) struct Role {
 
 /// Models and sandbox of a run.
 pub(crate) struct LiveWorld {
-    /// By the name in keys.
-    pub(crate) roles: HashMap<Identity, Role>,
+    /// By whose attempts they are: two roles of one model can have different prices.
+    pub(crate) roles: HashMap<Source, Role>,
     /// There if the bank has code questions.
     pub(crate) sandbox: Option<Arc<Sandbox>>,
 }
@@ -37,7 +38,7 @@ impl World for LiveWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
         match &asked.work.task {
             Task::Generate(generation) => {
-                let role = &self.roles[&generation.model];
+                let role = &self.roles[&asked.work.slot.source];
                 let mut sampling = generation.sampling.clone();
                 if let Some(context) = role.context {
                     let n_prompt: usize = generation
@@ -81,8 +82,10 @@ impl World for LiveWorld {
     }
 
     fn cost(&self, work: &Work, usage: &Usage) -> Option<f64> {
-        let Task::Generate(generation) = &work.task else { return None };
-        let price = self.roles.get(&generation.model)?.price.as_ref()?;
+        if !matches!(work.task, Task::Generate(_)) {
+            return None;
+        }
+        let price = self.roles.get(&work.slot.source)?.price.as_ref()?;
         let cached = usage.cached.unwrap_or(0).min(usage.prompt?);
         let fresh = usage.prompt? - cached;
         let sum = fresh as f64 * price.input

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use gradus::tables::{AttemptRow, CotRow, TableReader};
 use serde_json::Value;
 
 fn gradus(folder: &Path, arguments: &[&str]) -> Output {
@@ -135,5 +136,41 @@ fn every_command_has_a_help_that_begins_with_what_it_does() {
         let first = help.lines().next().unwrap();
         assert!(output.status.success() && first.starts_with(char::is_uppercase), "{first}");
         assert!(!first.ends_with('.'), "{first}");
+    }
+}
+
+#[test]
+fn two_roles_of_one_model_keep_their_own_prices() {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["mock", "--port", "0", "--model", "both", "--right-rate", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let model = format!("openai:{}#both", url.trim());
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "bank: builtin\nlimit: 3\nsample: {{size: 3, shortage: spill_nearest}}\nprobe: {{attempts: 1}}\n\
+         student: {{model: '{model}', price: {{input: 1, output: 1}}}}\n\
+         teacher: {{model: '{model}', system: Think well., price: {{input: 100, output: 100}}}}\n"
+    );
+    std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
+    let output = gradus(folder.path(), &["distil", "--run-dir", "run", "--quiet"]);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let tables = folder.path().join("run/tables");
+    let dollars = |prompt: Option<i64>, completion: Option<i64>, price: f64| {
+        (prompt.unwrap() + completion.unwrap()) as f64 * price / 1e6
+    };
+    let attempts: Vec<AttemptRow> = TableReader::open(&tables).unwrap().map(Result::unwrap).collect();
+    let cots: Vec<CotRow> = TableReader::open(&tables).unwrap().map(Result::unwrap).collect();
+    assert!(attempts.len() == 3 && !cots.is_empty());
+    for row in attempts {
+        assert_eq!(row.cost_usd, Some(dollars(row.prompt_tokens, row.completion_tokens, 1.0)));
+    }
+    for row in cots {
+        assert_eq!(row.cost_usd, Some(dollars(row.prompt_tokens, row.completion_tokens, 100.0)));
     }
 }

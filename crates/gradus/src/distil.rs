@@ -40,9 +40,10 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
             }
             let slot = Slot { source, attempt, step: Step::Generate };
             let Some(answered) = find(answers, slot) else {
-                // As many at once as are still wanted: none of them is asked for nothing.
+                // As many at once as are still wanted: none of them is asked for nothing. Later ones may have come.
                 let end = config.tries.min(attempt + config.correct - n_sound);
-                missing.extend(asker.ask(question, source, attempt..end));
+                let wanted = asker.ask(question, source, attempt..end).into_iter();
+                missing.extend(wanted.filter(|work| find(answers, work.slot).is_none()));
                 break;
             };
             match judge::next(&config.judge, question, slot, answered, answers) {

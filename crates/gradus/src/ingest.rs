@@ -369,7 +369,7 @@ fn nothing_left(summary: &Summary, dropped: &[Dropped]) -> IngestError {
     let reasons: Vec<String> = summary.dropped.iter().map(|(code, n)| format!("{n} {code}")).collect();
     let mut message = format!("no question is left of {} rows ({})", summary.rows, reasons.join(", "));
     if let Some(first) = dropped.first() {
-        message += &format!("; first line {} of `{}`: {}", first.line, first.file, first.sentence());
+        message += &format!("; line {} of `{}`: {}", first.line, first.file, first.sentence());
     }
     let hint = match dropped.first().map(|first| first.reason.code) {
         None => "`limit` must be at least 1",
