@@ -211,7 +211,8 @@ pub struct Price {
     pub as_of: Option<String>,
 }
 
-/// Files of prompt templates per kind; `{question}` is replaced by the question.
+/// Files of prompt templates per kind; `{question}` is replaced by the question. `builtin:brief` is a short wording
+/// for very small models.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prompts {

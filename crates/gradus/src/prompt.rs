@@ -41,6 +41,10 @@ pub enum PromptError {
     },
 }
 
+/// Stands for the short wording in place of a file: models of some hundred million parameters answer it better than
+/// the long ones.
+const BRIEF: &str = "builtin:brief";
+
 impl Default for Prompts {
     fn default() -> Self {
         Self {
@@ -63,6 +67,10 @@ impl Prompts {
             (&config.code, &mut prompts.code),
         ] {
             let Some(file) = file else { continue };
+            if file.as_os_str() == BRIEF {
+                include_str!("prompts/brief.txt").clone_into(template);
+                continue;
+            }
             let path = base.join(file);
             *template =
                 std::fs::read_to_string(&path).map_err(|source| PromptError::Io { path: path.clone(), source })?;

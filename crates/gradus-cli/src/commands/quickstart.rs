@@ -26,6 +26,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(student) = &args.student {
         config.student = Some(gradus::config::ModelConfig::named(student));
         config.teacher = vec![gradus::config::ModelConfig::named(student)];
+        // The short wording is for the default model.
+        config.prompts = gradus::config::Prompts::default();
     }
     if let Some(teacher) = &args.teacher {
         config.teacher = vec![gradus::config::ModelConfig::named(teacher)];
