@@ -2,9 +2,14 @@
 
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod estimate;
+pub(crate) mod export;
 pub(crate) mod init;
+pub(crate) mod judge;
 pub(crate) mod ledger;
 pub(crate) mod mock;
 pub(crate) mod quickstart;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod verify;
+pub(crate) mod why;

@@ -18,9 +18,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{config, doctor, init, ledger, mock, quickstart, run, verify};
+use commands::{config, doctor, export, init, judge, ledger, mock, quickstart, report, run, verify, why};
 use gradus::run::Until;
-use session::RunArgs;
+use session::{AskArgs, RunArgs};
 
 /// Grade a bank of questions by what your model can solve, and distil the chains of thought that fit it
 #[derive(Parser)]
@@ -35,17 +35,22 @@ enum Command {
     Quickstart(quickstart::Args),
     Init(init::Args),
     /// Run every stage: probe, judge, grade, sample, distil, select, export, report
-    Run(RunArgs),
+    Run(AskArgs),
     /// Ask the student and judge its attempts
-    Probe(RunArgs),
+    Probe(AskArgs),
+    /// Judge again what was answered, by the rules of today; asks no model
+    Judge(RunArgs),
     /// Give every question its level for the student
-    Grade(RunArgs),
+    Grade(AskArgs),
     /// Draw questions by level
-    Sample(RunArgs),
+    Sample(AskArgs),
     /// Ask the teachers for chains of thought and judge them
-    Distil(RunArgs),
+    Distil(AskArgs),
     /// Choose which chains of thought are kept
-    Select(RunArgs),
+    Select(AskArgs),
+    Export(export::Args),
+    Report(report::Args),
+    Why(why::Args),
     Verify(verify::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
@@ -72,6 +77,10 @@ fn main() -> ExitCode {
         Command::Probe(args) | Command::Grade(args) => run::run(&args, Until::Grade),
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
+        Command::Judge(args) => judge::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),

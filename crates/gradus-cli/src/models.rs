@@ -14,6 +14,9 @@ use gradus_model::{FaultKind, Info, Model};
 
 use crate::error::{CommandError, Kind};
 
+/// Name of the default model on the hub: what a trainer loads.
+const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+
 /// The environment as far as models need it; read once, at the edge.
 #[derive(Debug, Clone)]
 pub(crate) struct Env {
@@ -50,32 +53,8 @@ pub(crate) struct Opened {
 
 /// Opens the model of a role and asks its server about it.
 pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<Opened, CommandError> {
-    let name: ModelName = config.model.parse().map_err(|error| CommandError::usage(format!("`{role}`: {error}")))?;
-    let mut notes = Vec::new();
-    let model: Arc<dyn Model> = match &name {
-        ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
-        ModelName::Replay { file, model } => {
-            let path = env.base.join(file);
-            let replay = Replay::open(&path, model).map_err(|error| {
-                let hint = match &error {
-                    ReplayError::Io { .. } => missing_hint(&env.base, &path),
-                    ReplayError::Row { .. } => "mend that line, or name another file".to_owned(),
-                    ReplayError::UnknownModel { .. } => "name a model of the recording behind the `#`".to_owned(),
-                };
-                CommandError::usage(format!("`{role}`: {error}")).hint(hint)
-            })?;
-            if replay.duplicates() > 0 {
-                notes.push(format!(
-                    "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
-                    replay.duplicates()
-                ));
-            }
-            Arc::new(replay)
-        }
-        ModelName::Gguf { path } => embedded(role, &env.base.join(path), config, env)?,
-        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, config, env)?,
-        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, config, env)?,
-    };
+    let (model, notes) = connect(role, config, env).await?;
+    let name = name_of(role, config)?;
     let mut info = model.info().await.map_err(|fault| {
         let (kind, hint) = match fault.kind {
             FaultKind::Auth => {
@@ -97,6 +76,46 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
             .hint(format!("it lists {}", info.served.join(", "))));
     }
     Ok(Opened { model, info, notes })
+}
+
+fn name_of(role: &str, config: &ModelConfig) -> Result<ModelName, CommandError> {
+    config.model.parse().map_err(|error| CommandError::usage(format!("`{role}`: {error}")))
+}
+
+/// Opens the model of a role, with notes for the user. A server is asked only for the name of the model that it
+/// serves, if the config does not tell it.
+pub(crate) async fn connect(
+    role: &str,
+    config: &ModelConfig,
+    env: &Env,
+) -> Result<(Arc<dyn Model>, Vec<String>), CommandError> {
+    let name = name_of(role, config)?;
+    let mut notes = Vec::new();
+    let model: Arc<dyn Model> = match &name {
+        ModelName::OpenAi { url, model } => endpoint(role, config, url, model.as_deref()).await?,
+        ModelName::Replay { file, model } => {
+            let path = env.base.join(file);
+            let replay = Replay::open(&path, model).map_err(|error| {
+                let hint = match &error {
+                    ReplayError::Io { .. } => missing_hint(&env.base, &path),
+                    ReplayError::Row { .. } => "mend that line, or name another file".to_owned(),
+                    ReplayError::UnknownModel { .. } => "name a model of the recording behind the `#`".to_owned(),
+                };
+                CommandError::usage(format!("`{role}`: {error}")).hint(hint)
+            })?;
+            if replay.duplicates() > 0 {
+                notes.push(format!(
+                    "{} recorded answers of `{model}` stand twice under one question and sample; numbered in file order",
+                    replay.duplicates()
+                ));
+            }
+            Arc::new(replay)
+        }
+        ModelName::Gguf { path } => embedded(role, &env.base.join(path), None, config, env)?,
+        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, Some(SMOLLM2), config, env)?,
+        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, Some(repo), config, env)?,
+    };
+    Ok((model, notes))
 }
 
 async fn endpoint(
@@ -146,10 +165,15 @@ async fn endpoint(
 fn embedded(
     role: &str,
     path: &std::path::Path,
+    name: Option<&str>,
     config: &ModelConfig,
     env: &Env,
 ) -> Result<Arc<dyn Model>, CommandError> {
-    let mut settings = gradus_gguf::EngineConfig { n_threads: env.n_threads, ..gradus_gguf::EngineConfig::default() };
+    let mut settings = gradus_gguf::EngineConfig {
+        name: name.map(str::to_owned),
+        n_threads: env.n_threads,
+        ..gradus_gguf::EngineConfig::default()
+    };
     if let Some(concurrency) = config.concurrency {
         settings.n_sequences = concurrency.max(1) as usize;
     }
@@ -171,7 +195,13 @@ fn embedded(
 }
 
 #[cfg(not(feature = "embedded"))]
-fn embedded(role: &str, _: &std::path::Path, config: &ModelConfig, _: &Env) -> Result<Arc<dyn Model>, CommandError> {
+fn embedded(
+    role: &str,
+    _: &std::path::Path,
+    _: Option<&str>,
+    config: &ModelConfig,
+    _: &Env,
+) -> Result<Arc<dyn Model>, CommandError> {
     Err(CommandError::usage(format!("`{role}`: `{}` needs the embedded engine, which this binary lacks", config.model))
         .hint("build with the default features"))
 }

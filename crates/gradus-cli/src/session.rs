@@ -11,10 +11,12 @@ use gradus::config::{Config, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
 use gradus::ingest::Ingest;
 use gradus::ledger::Ledger;
+use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Plan, Ran, Resolved, Run, Until};
 use gradus::tables::DroppedRow;
+use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -32,6 +34,19 @@ pub(crate) struct RunArgs {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// What the commands that ask models are told beside.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AskArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Print what would be asked, how many tokens, at what price; ask nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Show each question with prompt, reply, what was extracted and the verdict; the first ten questions of a run
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 /// What `quickstart` shares with them.
@@ -58,6 +73,13 @@ pub(crate) struct CommonArgs {
     /// Run model-written code although this system cannot isolate it
     #[arg(long)]
     pub(crate) unsafe_no_sandbox: bool,
+}
+
+impl CommonArgs {
+    /// Directory of the run, as given or the default.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.run_dir.clone().unwrap_or_else(|| "gradus-run".into())
+    }
 }
 
 /// A config with the folder its relative paths start at.
@@ -103,71 +125,143 @@ pub(crate) struct Session {
     pub(crate) plan: Plan,
     /// The ledger.
     pub(crate) ledger: Arc<Ledger>,
+    offline: bool,
     runtime: Runtime,
     world: Arc<LiveWorld>,
     _lock: File,
 }
 
+/// A run directory after a run: what its tables were made with.
+pub(crate) struct Past {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+    /// Settings of the run, with overrides.
+    pub(crate) config: Config,
+    /// Figures of the run.
+    pub(crate) metrics: Metrics,
+    _lock: File,
+}
+
+impl Past {
+    /// Reads what a run left behind, and keeps other runs out of the directory.
+    pub(crate) fn open(folder: &Path, set: &[String]) -> Result<Self, CommandError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).map_err(|error| {
+                CommandError::usage(format!("{}: {error}", path.display()))
+                    .hint("name the directory of a finished run with `--run-dir`")
+            })
+        };
+        let config = Config::read(&read("gradus.yaml")?, set)?;
+        let metrics = serde_json::from_str(&read("metrics.json")?).map_err(|error| {
+            CommandError::failure(format!("{}/metrics.json: {error}", folder.display()))
+                .hint("`gradus run` writes it anew without asking anything again")
+        })?;
+        let lock = lock(folder)?;
+        Ok(Self { folder: folder.to_owned(), config, metrics, _lock: lock })
+    }
+}
+
+/// The stages of a config with the models that they ask.
+pub(crate) struct Cast {
+    /// Resolved stages.
+    pub(crate) plan: Plan,
+    /// Every model, by whose attempts it writes.
+    pub(crate) roles: HashMap<Source, Role>,
+}
+
+/// Reads the bank and says what is odd about it.
+pub(crate) fn read_bank(configured: &Configured, args: &CommonArgs) -> Result<Ingest, CommandError> {
+    let ingest = Ingest::open_with(&configured.config, &configured.base, Some(crate::bank::QUICKSTART))?;
+    if !args.quiet {
+        for warning in ingest.warnings() {
+            eprintln!("warning: {warning}");
+        }
+    }
+    Ok(ingest)
+}
+
+/// Threads for the driver.
+pub(crate) fn runtime() -> Result<Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))
+}
+
+/// Everybody whom a run up to `until` asks: the student, then the teachers.
+fn players(config: &Config, until: Until) -> Result<(&ModelConfig, &[ModelConfig]), CommandError> {
+    let student = config.student.as_ref().ok_or_else(|| {
+        CommandError::usage("no `student` is set")
+            .hint("set `student: openai:URL#MODEL`, `replay:FILE#MODEL`, `gguf:PATH` or `smollm2`")
+    })?;
+    if until < Until::Distil {
+        return Ok((student, &[]));
+    }
+    if config.teacher.is_empty() {
+        return Err(CommandError::usage("no `teacher` is set")
+            .hint("set `teacher:` to a stronger model; the student itself works too (self-distillation)"));
+    }
+    Ok((student, &config.teacher))
+}
+
+/// Resolves the stages of a config; `open` opens the model of a role.
+pub(crate) fn cast(
+    configured: &Configured,
+    until: Until,
+    open: impl Fn(&str, &ModelConfig) -> Result<(Identity, Role), CommandError>,
+) -> Result<Cast, CommandError> {
+    let prompts = Prompts::load(&configured.config.prompts, &configured.base)
+        .map_err(|error| CommandError::usage(error).hint("`{question}` marks the place of the question"))?;
+    let (student, teachers) = players(&configured.config, until)?;
+    let mut roles = HashMap::new();
+    let mut resolved = Vec::new();
+    let mut opened: Vec<(&ModelConfig, Identity, Role)> = Vec::new();
+    let named = std::iter::once((Source::Student, "student".to_owned(), student))
+        .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
+    for (source, role, model) in named {
+        // A model that plays two roles is loaded once.
+        let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
+            Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
+            None => open(&role, model)?,
+        };
+        opened.push((model, identity.clone(), asked.clone()));
+        roles.insert(source, asked);
+        resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
+    }
+    let student = resolved.remove(0);
+    Ok(Cast { plan: Plan::new(&configured.config, student, resolved, Arc::new(prompts)), roles })
+}
+
 impl Session {
-    /// Opens everything a run up to `until` needs. Nothing is asked of a model but what its server says of it.
+    /// Opens everything a run up to `until` needs. Nothing is asked of a model but what its server says of it, and
+    /// not even that if the run is to be `offline`.
     pub(crate) fn open(
         configured: Configured,
         folder: &Path,
         args: &CommonArgs,
         until: Until,
+        offline: bool,
     ) -> Result<Self, CommandError> {
-        let config = &configured.config;
-        let ingest = Ingest::open_with(config, &configured.base, Some(crate::bank::QUICKSTART))?;
-        if !args.quiet {
-            for warning in ingest.warnings() {
-                eprintln!("warning: {warning}");
-            }
-        }
-        let student = config.student.clone().ok_or_else(|| {
-            CommandError::usage("no `student` is set")
-                .hint("set `student: openai:URL#MODEL`, `replay:FILE#MODEL`, `gguf:PATH` or `smollm2`")
-        })?;
-        let teachers = if until >= Until::Distil { config.teacher.clone() } else { Vec::new() };
-        if until >= Until::Distil && teachers.is_empty() {
-            return Err(CommandError::usage("no `teacher` is set")
-                .hint("set `teacher:` to a stronger model; the student itself works too (self-distillation)"));
-        }
+        let ingest = read_bank(&configured, args)?;
+        players(&configured.config, until)?;
         std::fs::create_dir_all(folder).map_err(|error| CommandError::io(folder, &error))?;
         let lock = lock(folder)?;
         let ledger_path = folder.join("ledger.sqlite");
         let ledger = Arc::new(Ledger::open(&ledger_path)?);
         let sandbox = sandbox(&ingest, args)?;
-        let prompts = Arc::new(
-            Prompts::load(&config.prompts, &configured.base)
-                .map_err(|error| CommandError::usage(error).hint("`{question}` marks the place of the question"))?,
-        );
-
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
+        let runtime = runtime()?;
         let env = Env::read(configured.base.clone());
-        let mut roles = HashMap::new();
-        let mut resolved = Vec::new();
-        let mut opened: Vec<(ModelConfig, gradus_model::Identity, Role)> = Vec::new();
-        let named = std::iter::once((Source::Student, "student".to_owned(), &student)).chain(
-            teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)),
-        );
-        for (source, role, model) in named {
-            // A model that plays two roles is loaded once.
-            let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
-                Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
-                None => open_role(&role, model, &env, &runtime, &ledger_path, args)?,
-            };
-            opened.push((model.clone(), identity.clone(), asked.clone()));
-            roles.insert(source, asked);
-            resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
-        }
-        let student = resolved.remove(0);
-        let plan = Plan::new(config, student, resolved, prompts);
+        let Cast { plan, roles } = cast(&configured, until, |role, model| {
+            if offline {
+                name_role(role, model, &env, &runtime)
+            } else {
+                open_role(role, model, &env, &runtime, &ledger_path, args)
+            }
+        })?;
         let world = Arc::new(LiveWorld { roles, sandbox });
-        write(&folder.join("gradus.yaml"), config.to_yaml().as_bytes())?;
-        Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, runtime, world, _lock: lock })
+        write(&folder.join("gradus.yaml"), configured.config.to_yaml().as_bytes())?;
+        Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, offline, runtime, world, _lock: lock })
     }
 
     /// Folder of the tables.
@@ -198,6 +292,7 @@ impl Session {
             world: self.world.clone(),
             ledger: self.ledger.clone(),
             config: config.driver.clone(),
+            offline: self.offline,
             stop: stopping,
         };
         let run = Run {
@@ -239,6 +334,17 @@ fn same_connection(one: &ModelConfig, other: &ModelConfig) -> bool {
     connection(one) == connection(other)
 }
 
+/// The model of a role without a word to its server, as far as its name says all.
+pub(crate) fn name_role(
+    role: &str,
+    model: &ModelConfig,
+    env: &Env,
+    runtime: &Runtime,
+) -> Result<(Identity, Role), CommandError> {
+    let (asked, _) = runtime.block_on(models::connect(role, model, env))?;
+    Ok((asked.identity().clone(), Role { model: asked, context: model.context, price: model.price.clone() }))
+}
+
 fn open_role(
     role: &str,
     model: &ModelConfig,
@@ -246,7 +352,7 @@ fn open_role(
     runtime: &Runtime,
     ledger: &Path,
     args: &CommonArgs,
-) -> Result<(gradus_model::Identity, Role), CommandError> {
+) -> Result<(Identity, Role), CommandError> {
     let Opened { model: asked, info, notes } = runtime.block_on(models::open(role, model, env))?;
     if !args.quiet {
         for note in notes {

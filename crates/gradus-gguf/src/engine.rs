@@ -19,6 +19,8 @@ use crate::transformer::Transformer;
 /// How to run a model.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
+    /// What the model is called; the name in the file if absent, else the file's.
+    pub name: Option<String>,
     /// Threads that compute.
     pub n_threads: usize,
     /// Sequences worked on at once.
@@ -37,6 +39,7 @@ impl Default for EngineConfig {
     /// All cores, 32 sequences, 32,768 tokens of context, 2 GiB of keys and values, 8-bit weights.
     fn default() -> Self {
         Self {
+            name: None,
             n_threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             n_sequences: 32,
             n_context: 32_768,
@@ -103,7 +106,8 @@ impl Engine {
             )));
         }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem).to_owned();
+        let own = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem);
+        let name = config.name.clone().unwrap_or_else(|| own.to_owned());
         let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
         let mark = match config.precision {
             Precision::Q8 => "gguf",

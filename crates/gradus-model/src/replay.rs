@@ -315,14 +315,17 @@ impl Model for Replay {
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
         let recorded = self.lists(&request.source_ids).flatten().nth(request.attempt as usize);
         let Some(recorded) = recorded else {
-            let message = format!(
-                "{} holds {} answers of `{}` to {}, and attempt {} (from 0) is asked for",
-                self.file.display(),
-                self.n_attempts(&request.source_ids),
-                self.identity.name,
-                request.source_ids.first().map_or("a question without an id", String::as_str),
-                request.attempt,
-            );
+            // The file's name alone: the text goes into a table, which must not depend on the current folder.
+            let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+            let question = request.source_ids.first().map_or("a question without an id", String::as_str);
+            let model = &self.identity.name;
+            let message = match self.n_attempts(&request.source_ids) {
+                0 => format!("{file} holds no answer of `{model}` to {question}"),
+                n => format!(
+                    "{file} holds {n} answers of `{model}` to {question}; attempt {} is wanted",
+                    request.attempt + 1
+                ),
+            };
             return Err(Fault::new(FaultKind::NotRecorded, message));
         };
         Ok(Raw { wire: Wire::ChatJson, body: self.body(recorded).into() })

@@ -97,7 +97,7 @@ fn option_letter(gold: &str) -> bool {
 }
 
 fn words_only(gold: &str) -> bool {
-    matches!(math::kind_of(gold), None | Some("text")) && !gold.contains(|c: char| c.is_ascii_digit())
+    !math::is_math(gold) && !gold.contains(|c: char| c.is_ascii_digit())
 }
 
 /// A whole answer inside one box.

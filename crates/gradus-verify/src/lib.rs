@@ -51,6 +51,11 @@ use std::ops::Range;
 pub use decide::verify;
 pub use extract::extract;
 
+/// As what kind of mathematics a text reads, for example `fraction` or `interval`; `None` if it does not.
+pub fn read_as(text: &str) -> Option<&'static str> {
+    math::kind_of(text)
+}
+
 /// Version of the rules; a verdict names it, so that old verdicts can be told from new ones.
 pub const VERSION: &str = "1";
 

@@ -386,7 +386,7 @@ pub enum SampleBy {
 pub enum Shortage {
     /// Stop with an error.
     Stop,
-    /// Take them from the nearest level that has some left, the harder one first.
+    /// Take them from the nearest level that has some left, the harder one first; from levels without a share last.
     SpillNearest,
     /// Take fewer: no question is repeated.
     RepeatNot,

@@ -40,17 +40,21 @@ pub fn derive<Row>(
     }
 }
 
-/// The work a stage would have to ask for next, given what the ledger holds: empty if it needs nothing.
-pub fn missing<Row>(
+/// The work a stage would have to ask for next, given what the ledger holds: empty if it needs nothing. `answers` are
+/// what is assumed beside, and take in what the ledger had.
+pub(crate) fn missing<Row>(
     question: &Question,
     next: impl Fn(&Question, &[Answered]) -> Next<Row>,
-    reader: &Reader,
+    reader: Option<&Reader>,
+    answers: &mut Vec<Answered>,
 ) -> Result<Vec<Work>, LedgerError> {
-    let mut answers = Vec::new();
     loop {
-        let Next::Ask(work) = next(question, &answers) else { return Ok(Vec::new()) };
+        let Next::Ask(work) = next(question, answers) else { return Ok(Vec::new()) };
         let n_answers = answers.len();
-        let missing = resolve(work, &mut answers, reader, |_| None)?;
+        let missing = match reader {
+            Some(reader) => resolve(work, answers, reader, |_| None)?,
+            None => work.into_iter().filter(|work| answers.iter().all(|known| known.slot != work.slot)).collect(),
+        };
         if answers.len() == n_answers {
             return Ok(missing);
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::attempt::Key;
+use crate::attempt::{Key, Source};
 use crate::config;
 use crate::derive;
 use crate::ledger::{self, Entry, Form, Ledger, LedgerError, Reader, Request, Settled};
@@ -120,12 +120,18 @@ pub enum Ended {
 
 /// Work that could not be had in this run; it is asked for again in the next.
 #[derive(Debug, Default, Clone)]
-pub struct Failures(HashMap<Key, Reason>);
+pub struct Failures(HashMap<Key, (Source, Reason)>);
 
 impl Failures {
     /// Why this work has no result; `not_asked` if it was never tried.
     pub fn reason(&self, key: &Key) -> Reason {
-        self.0.get(key).cloned().unwrap_or_else(|| Reason::new("not_asked", "the run ended before this was asked"))
+        let known = self.0.get(key).map(|(_, reason)| reason.clone());
+        known.unwrap_or_else(|| Reason::new("not_asked", "not asked in this run"))
+    }
+
+    /// Who was asked for this work in vain, if anybody was.
+    pub fn source(&self, key: &Key) -> Option<Source> {
+        self.0.get(key).map(|(source, _)| *source)
     }
 
     /// Takes over those of another drive.
@@ -163,6 +169,8 @@ pub struct Driver<W> {
     pub ledger: Arc<Ledger>,
     /// Limits and patience.
     pub config: config::Driver,
+    /// Ask no model: generations that the ledger lacks are `not_asked`. Programs are run.
+    pub offline: bool,
     /// Turns to [`Stop::Drain`] or [`Stop::Now`] when the drive is to end.
     pub stop: watch::Receiver<Stop>,
 }
@@ -228,6 +236,12 @@ impl<W: World> Driver<W> {
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
                         continue;
                     }
+                    if self.offline && matches!(asked.work.task, Task::Generate(_)) {
+                        let outcome = Outcome::Failed(driven.failures.reason(&asked.keys.attempt));
+                        answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
+                        advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
+                        continue;
+                    }
                     let waiters = wanted.entry(asked.keys.attempt).or_default();
                     waiters.push((id, slot));
                     if waiters.len() == 1 {
@@ -283,7 +297,8 @@ impl<W: World> Driver<W> {
                             driven.ended = Some(Ended::Fault(fault));
                         }
                     }
-                    driven.failures.0.insert(key, reason.clone());
+                    let source = wanted[&key][0].1.source;
+                    driven.failures.0.insert(key, (source, reason.clone()));
                     Outcome::Failed(reason)
                 }
                 Landed::Fatal(fault) => {
@@ -316,7 +331,7 @@ pub(crate) fn answer(answers: &mut Vec<Answered>, answered: Answered) {
 fn known(key: &Key, reader: &Reader, failures: &Failures) -> Result<Option<Outcome>, LedgerError> {
     Ok(match reader.get(key)? {
         Some(stored) => Some(derive::read(&stored)),
-        None => failures.0.get(key).cloned().map(Outcome::Failed),
+        None => failures.0.get(key).map(|(_, reason)| Outcome::Failed(reason.clone())),
     })
 }
 

@@ -194,7 +194,7 @@ fn write_within(
     }
     files.extend([export.join("README.md"), export.join("manifest.json")]);
     let next = next_commands(&export, facts, &tally, &written);
-    Ok(Exported { rows: tally.rows, files, longest: tally.longest, notes: tally.notes(config.think), next })
+    Ok(Exported { rows: tally.rows, files, longest: tally.longest, notes: tally.notes(config.think, facts.run), next })
 }
 
 impl Tally {
@@ -220,7 +220,7 @@ impl Tally {
         self.teachers.insert(kept.cot.teacher.clone());
     }
 
-    fn notes(&self, think: Think) -> Vec<String> {
+    fn notes(&self, think: Think, run: &RunFacts) -> Vec<String> {
         let mut notes = Vec::new();
         if self.rows == 0 {
             notes.push("nothing was selected: the files hold their columns and no row".to_owned());
@@ -231,6 +231,11 @@ impl Tally {
                 Think::Wrap => "wrapped where something precedes the final answer",
             };
             notes.push(format!("{} of {} rows have no thinking part: {what}", self.n_without_thinking, self.rows));
+        }
+        let recorded = recorded_teachers(run).into_iter().collect::<Vec<_>>().join(", ");
+        if !recorded.is_empty() {
+            let what = "were recorded: they answer another prompt than the one exported with them";
+            notes.push(format!("the chains of thought of {recorded} {what}"));
         }
         if self.n_own_tags > 0 {
             notes.push(format!("{} rows hold think tags of their own in their text", self.n_own_tags));
@@ -244,6 +249,12 @@ impl Tally {
         }
         notes
     }
+}
+
+/// Teachers whose answers come from a recording, each once.
+fn recorded_teachers(run: &RunFacts) -> BTreeSet<&str> {
+    let recorded = run.models.iter().filter(|model| model.role == "teacher" && model.recorded);
+    recorded.map(|model| model.model.as_str()).collect()
 }
 
 /// `manifest.json`: how the data came to be. No address of a server stands in it.
@@ -282,7 +293,7 @@ fn manifest(
         counts: facts.funnel,
         rows_by_level: &tally.levels,
         files: files.collect(),
-        notes: tally.notes(config.think),
+        notes: tally.notes(config.think, facts.run),
     };
     serde_json::to_string_pretty(&manifest).expect("names, numbers and lists") + "\n"
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use audit::{AttemptStats, Problem, ShowError, Shown, Stats};
+pub use audit::{AttemptStats, Problem, ShowError, Shown, Stats, Try};
 pub use store::{Merged, Reader};
 
 use crate::attempt::Key;

@@ -11,8 +11,7 @@ use crate::config::{Config, Price, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
 use crate::stats::wilson;
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, Row, SampleRow, SelectionRow, TableError, TableReader,
-    VerdictRow, path,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
 };
 use crate::verdict::Outcome;
 
@@ -54,7 +53,10 @@ pub struct ModelFact {
     pub model: String,
     /// Mark of the weights.
     pub revision: Option<String>,
-    /// How it was sampled.
+    /// Its answers come from a recording: with which prompt and settings they were made is not known here.
+    #[serde(default)]
+    pub recorded: bool,
+    /// How it was sampled; none if it was recorded.
     pub sampling: Option<SamplingConfig>,
     /// What it cost.
     pub price: Option<Price>,
@@ -79,19 +81,22 @@ pub struct LedgerFacts {
     pub usage: Vec<LedgerUsage>,
     /// Runs of programs in the sandbox.
     pub n_executions: u64,
-    /// Seconds per stage, all sessions of the run together.
+    /// Seconds per stage in which something was under way, all sessions of the run together.
     pub durations: Vec<StageTime>,
 }
 
 /// What a model was asked in a role.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LedgerUsage {
-    /// `student`, `teacher`, `judge` or `prm`.
+    /// `student`, `teacher`, `judge` or `prm`; `former` for models that the config no longer names, `unsettled` for
+    /// tries of former sessions that came to nothing.
     pub role: String,
-    /// Model name.
+    /// Model name; empty where it is not known.
     pub model: String,
     /// Logical generations that have an answer.
     pub n_attempts: u64,
+    /// Of these, without a token count.
+    pub n_uncounted: u64,
     /// Tries on the wire, failed ones included.
     pub n_requests: u64,
     /// Failed tries by kind, e.g. `rate_limited`.
@@ -109,7 +114,7 @@ pub struct LedgerUsage {
 pub struct StageTime {
     /// Name of the stage.
     pub stage: String,
-    /// Seconds of wall time.
+    /// Seconds of wall time in which at least one request or program of it was under way.
     pub seconds: f64,
 }
 
@@ -164,8 +169,6 @@ impl Share {
             return Self { count, n, ..Self::default() };
         }
         let (low, high) = wilson(count, n);
-        // At the ends the interval touches 0 or 1 exactly; rounding must not miss it.
-        let high = if count == n { 1.0 } else { high };
         let rate = count as f64 / n as f64;
         Self { count, n, rate: Some(rate), low: Some(low), high: Some(high) }
     }
@@ -318,7 +321,7 @@ pub struct RoleUse {
 pub struct PerKept {
     /// Chains of thought kept.
     pub n: u64,
-    /// Tokens written by all models for each.
+    /// Tokens written by all models for each; none if no server counted.
     pub completion_tokens: Option<f64>,
     /// US dollars paid for each; none if nothing has a price.
     pub paid_usd: Option<f64>,
@@ -518,7 +521,6 @@ impl Metrics {
 
     fn count_sample(&mut self, tables: &Path, config: &Sample) -> Result<bool, TableError> {
         let available: Vec<u64> = self.levels.iter().take(Level::COUNT).map(|level| level.count).collect();
-        let n_graded: u64 = available.iter().sum();
         let weights: Vec<f64> = match config.by {
             SampleBy::PEval | SampleBy::Random => available.iter().map(|count| *count as f64).collect(),
             SampleBy::PC => std::iter::once(0.0).chain(config.weights).collect(),
@@ -555,7 +557,10 @@ impl Metrics {
                 SampleBy::Shares => "shares",
                 SampleBy::Random => "random",
             };
-            let wanted = config.size.unwrap_or(n_graded);
+            // As `sample` takes it: without a size, all questions of the levels that are wanted at all.
+            let has_share = |level: &SampleLevel| level.wanted > 0.0;
+            let all = || levels.iter().filter(|level| has_share(level)).map(|level| level.available).sum();
+            let wanted = config.size.unwrap_or_else(all);
             self.sample = Some(SampleFit { by: by.to_owned(), wanted, drawn, levels, tv, kl });
         }
         Ok(found)
@@ -564,16 +569,26 @@ impl Metrics {
     /// From the ledger's figures where they are there, else from the tables.
     fn per_kept(&self, n: u64) -> PerKept {
         let usage = &self.ledger.usage;
-        let (tokens, paid) = if usage.is_empty() {
-            (
-                self.roles.iter().map(|role| role.completion_tokens).sum::<u64>(),
-                sum(self.roles.iter().map(|r| r.cost_usd)),
-            )
+        let paid = if usage.is_empty() {
+            sum(self.roles.iter().map(|role| role.cost_usd))
         } else {
-            (usage.iter().map(|usage| usage.completion_tokens).sum(), sum(usage.iter().map(|usage| usage.paid_usd)))
+            sum(usage.iter().map(|usage| usage.paid_usd))
         };
         let each = |total: f64| (n > 0).then(|| total / n as f64);
-        PerKept { n, completion_tokens: each(tokens as f64), paid_usd: paid.and_then(each) }
+        let tokens = self.completion_tokens().map(|tokens| tokens as f64);
+        PerKept { n, completion_tokens: tokens.and_then(each), paid_usd: paid.and_then(each) }
+    }
+
+    /// Tokens written by all models, from the ledger's figures where they are there, else from the tables; none if no
+    /// server counted any.
+    pub fn completion_tokens(&self) -> Option<u64> {
+        let tables = || self.roles.iter().map(|role| (role.n_attempts - role.n_uncounted, role.completion_tokens));
+        let ledger =
+            || self.ledger.usage.iter().map(|used| (used.n_attempts - used.n_uncounted, used.completion_tokens));
+        let add = |(n, tokens): (u64, u64), (more, written): (u64, u64)| (n + more, tokens + written);
+        let (n, tokens) =
+            if self.ledger.usage.is_empty() { tables().fold((0, 0), add) } else { ledger().fold((0, 0), add) };
+        (n > 0).then_some(tokens)
     }
 }
 
@@ -601,17 +616,6 @@ impl Last {
         self.n += u64::from(self.id != id);
         self.id = id;
     }
-}
-
-/// Calls `f` with every row of a table; whether there is such a table.
-fn each<R: Row>(tables: &Path, mut f: impl FnMut(R)) -> Result<bool, TableError> {
-    if !path::<R>(tables).exists() {
-        return Ok(false);
-    }
-    for row in TableReader::<R>::open(tables)? {
-        f(row?);
-    }
-    Ok(true)
 }
 
 fn balance(tables: &Path, seen: &HashMap<u64, Seen>, complete: bool) -> Result<Balance, TableError> {

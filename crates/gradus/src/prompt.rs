@@ -73,6 +73,18 @@ impl Prompts {
         Ok(prompts)
     }
 
+    /// Templates by what they are for; the built-in one where `text` knows none.
+    pub fn from_texts(text: impl Fn(&str) -> Option<String>) -> Self {
+        let built_in = Self::default();
+        let of = |name: &str, built_in: String| text(name).unwrap_or(built_in);
+        Self {
+            math: of("math", built_in.math),
+            choice: of("choice", built_in.choice),
+            text: of("text", built_in.text),
+            code: of("code", built_in.code),
+        }
+    }
+
     /// Every template with what it is for.
     pub fn templates(&self) -> [(&'static str, &str); 4] {
         [("math", &self.math), ("choice", &self.choice), ("text", &self.text), ("code", &self.code)]
@@ -102,10 +114,30 @@ impl Prompts {
             text.push_str(&format!("\n\nBegin with this code:\n{}", question.starter.trim_end()));
         }
         let language = match question.tests.as_deref() {
-            Some(Tests::Function { language, .. }) => language,
+            Some(Tests::Function { language, entry_point, test_code }) => {
+                text.push_str(&interface(&text, entry_point, test_code));
+                language
+            }
             _ => "python",
         };
         template.trim_end().replace("{language}", language).replace("{question}", &text)
+    }
+}
+
+/// What a task must say besides, if it does not name the function that its tests call: the first of them, or the name.
+fn interface(text: &str, entry_point: &str, test_code: &str) -> String {
+    let words = |text: &'_ str| {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        text.split(move |c| !is_name(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let Some(name) = words(entry_point).pop() else { return String::new() };
+    if words(text).contains(&name) {
+        return String::new();
+    }
+    let calls = |line: &&str| line.starts_with("assert ") && words(line).contains(&name);
+    match test_code.lines().map(str::trim).find(calls) {
+        Some(test) => format!("\n\nYour code must pass this test, among others:\n{test}"),
+        None => format!("\n\nName the function `{name}`."),
     }
 }
 
@@ -137,9 +169,7 @@ pub struct Asker {
 impl Asker {
     /// The conversation that asks this question.
     pub fn messages(&self, question: &Question) -> Vec<Message> {
-        let system = self.system.clone().map(|content| Message { role: Speaker::System, content });
-        let user = Message { role: Speaker::User, content: self.prompts.render(question) };
-        system.into_iter().chain([user]).collect()
+        conversation(self.system.as_deref(), &self.prompts, question)
     }
 
     /// Attempts of a source at a question, with these numbers.
@@ -166,6 +196,13 @@ impl Asker {
     }
 }
 
+/// The conversation that asks a question.
+pub fn conversation(system: Option<&str>, prompts: &Prompts, question: &Question) -> Vec<Message> {
+    let system = system.map(|content| Message { role: Speaker::System, content: content.to_owned() });
+    let user = Message { role: Speaker::User, content: prompts.render(question) };
+    system.into_iter().chain([user]).collect()
+}
+
 impl From<&config::SamplingConfig> for Sampling {
     fn from(config: &config::SamplingConfig) -> Self {
         Self {
@@ -176,5 +213,22 @@ impl From<&config::SamplingConfig> for Sampling {
             max_tokens: config.max_tokens,
             stop: config.stop.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_names_no_function_shows_how_it_is_called() {
+        let tests = "assert double_it(2) == 4\nassert double_it(0) == 0\n";
+        let shown = interface("Write a function that doubles a number.", "double_it", tests);
+        assert_eq!(shown, "\n\nYour code must pass this test, among others:\nassert double_it(2) == 4");
+        assert_eq!(interface("Write `double_it(n)`.", "double_it", tests), "");
+        assert_eq!(interface("class Solution:\n  def twice(self, n):", "Solution().twice", tests), "");
+        let elsewhere = "def check(candidate):\n    assert candidate(2) == 4\n";
+        assert_eq!(interface("Double a number.", "Solution().twice", elsewhere), "\n\nName the function `twice`.");
+        assert_eq!(interface("Double a number.", "", elsewhere), "");
     }
 }

@@ -84,7 +84,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             "tokens": metrics.per_kept_cot.completion_tokens.map(|tokens| count(tokens.round() as u64)),
             "usd": metrics.per_kept_cot.paid_usd.map(money),
         },
-        "durations": metrics.ledger.durations.iter()
+        "durations": metrics.ledger.durations.iter().filter(|time| time.seconds >= 0.05)
             .map(|time| json!({"stage": time.stage, "time": duration(time.seconds)})).collect::<Vec<_>>(),
         "drops": metrics.drops.iter().map(|drop| json!({
             "stage": drop.stage, "item": drop.item_kind, "reason": drop.reason.replace('_', " "),
@@ -92,7 +92,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
         })).collect::<Vec<_>>(),
         "models": metrics.run.models.iter().map(|model| json!({
             "role": model.role, "model": model.model, "revision": model.revision,
-            "sampling": model.sampling.as_ref().map(sampling), "price": model.price.as_ref().map(price),
+            "sampling": if model.recorded { Some("recorded elsewhere".to_owned()) } else { model.sampling.as_ref().map(sampling) }, "price": model.price.as_ref().map(price),
         })).collect::<Vec<_>>(),
         "settings": settings(config),
         "levels": samples,
@@ -145,12 +145,10 @@ fn tiles(metrics: &Metrics) -> Value {
         let label = format!("chains of thought kept, for {} questions", count(metrics.balance.n_selected));
         tiles.push(json!({"value": count(kept.n), "label": label}));
     }
-    let tokens: u64 = if metrics.ledger.usage.is_empty() {
-        metrics.roles.iter().map(|role| role.completion_tokens).sum()
-    } else {
-        metrics.ledger.usage.iter().map(|usage| usage.completion_tokens).sum()
-    };
-    tiles.push(json!({"value": count(tokens), "label": "tokens written by models"}));
+    tiles.push(match metrics.completion_tokens() {
+        Some(tokens) => json!({"value": count(tokens), "label": "tokens written by models"}),
+        None => json!({"value": "–", "label": "no server counted tokens"}),
+    });
     let paid: Vec<f64> = metrics.ledger.usage.iter().filter_map(|usage| usage.paid_usd).collect();
     if !paid.is_empty() {
         tiles.push(json!({"value": money(paid.iter().sum()), "label": "paid"}));
@@ -270,7 +268,8 @@ fn pass_rates(metrics: &Metrics) -> Value {
 fn role(role: &RoleUse) -> Value {
     json!({
         "role": role.role, "model": role.model, "n": count(role.n_attempts),
-        "prompt": count(role.prompt_tokens), "completion": count(role.completion_tokens),
+        "prompt": counted(role.prompt_tokens, role.n_attempts - role.n_uncounted),
+        "completion": counted(role.completion_tokens, role.n_attempts - role.n_uncounted),
         "uncounted": (role.n_uncounted > 0).then(|| count(role.n_uncounted)),
         "each": (role.n_attempts > role.n_uncounted)
             .then(|| count(role.completion_tokens / (role.n_attempts - role.n_uncounted))),
@@ -286,13 +285,19 @@ fn usage(metrics: &Metrics) -> Value {
         json!({
             "role": usage.role, "model": usage.model, "attempts": count(usage.n_attempts),
             "requests": count(usage.n_requests), "faults": faults.join(", "),
-            "prompt": count(usage.prompt_tokens), "completion": count(usage.completion_tokens),
+            "prompt": counted(usage.prompt_tokens, usage.n_attempts - usage.n_uncounted),
+            "completion": counted(usage.completion_tokens, usage.n_attempts - usage.n_uncounted),
             "paid": usage.paid_usd.map(money),
             "per_kept": usage.paid_usd.filter(|_| metrics.per_kept_cot.n > 0)
                 .map(|paid| money(paid / metrics.per_kept_cot.n as f64)),
         })
     });
     rows.collect()
+}
+
+/// Tokens over so many attempts that a server counted; a dash if there is none.
+fn counted(tokens: u64, n_attempts: u64) -> String {
+    if n_attempts == 0 { "–".to_owned() } else { count(tokens) }
 }
 
 fn sampling(sampling: &SamplingConfig) -> String {

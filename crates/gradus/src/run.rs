@@ -12,12 +12,12 @@ use tokio::runtime::Runtime;
 
 use crate::attempt::Source;
 use crate::config::Config;
-use crate::derive::{Derived, derive, finish_name, missing};
+use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Distil};
-use crate::driver::{DriveError, Driven, Driver, Ended, Event, Observer, World};
+use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::grade::{Graded, grade};
 use crate::judge::{Judge, Judged};
-use crate::ledger::{Ledger, LedgerError, Reader};
+use crate::ledger::{LedgerError, Reader};
 use crate::level::Level;
 use crate::probe::{self, Probe};
 use crate::prompt::{Asker, Prompts};
@@ -29,7 +29,7 @@ use crate::tables::{
     TableWriter, VerdictRow,
 };
 use crate::verdict::Verdict;
-use crate::work::{Next, Reason, Work};
+use crate::work::{Next, Reason};
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +129,8 @@ pub struct Ran {
     pub n_sound: u64,
     /// Chains of thought that were kept.
     pub n_selected: u64,
+    /// Work that was asked for in vain.
+    pub failures: Failures,
     /// Drops by stage and reason.
     pub dropped: HashMap<(String, String), u64>,
     /// Why it ended early, and in which phase. Tables were not derived then.
@@ -272,6 +274,7 @@ impl<W: World> Run<'_, W> {
             return Ok(());
         }
         let graded = self.write_levels(&probed, ran, shared)?;
+        ran.failures = probed.failures;
         if until < Until::Sample {
             return Ok(());
         }
@@ -302,7 +305,9 @@ impl<W: World> Run<'_, W> {
             ran.ended = Some((Phase::Distil, ended));
             return Ok(());
         }
-        self.write_cots(&distilled, &drawn, until, ran, shared)
+        self.write_cots(&distilled, &drawn, until, ran, shared)?;
+        ran.failures.extend(distilled.failures);
+        Ok(())
     }
 
     fn clear_tables(&self) -> Result<(), RunError> {
@@ -339,6 +344,7 @@ impl<W: World> Run<'_, W> {
         let mut attempts = TableWriter::<AttemptRow>::create(&self.tables)?;
         let mut levels = TableWriter::<LevelRow>::create(&self.tables)?;
         let student = &self.plan.probe.asker.model.name;
+        let prompts = self.plan.probe.asker.prompts.hash();
         let mut graded = Vec::new();
         for question in questions(&self.tables)? {
             let question = question?;
@@ -375,7 +381,7 @@ impl<W: World> Run<'_, W> {
                 shared.verdicts.push(verdict_row(judged, verdict, &id, "student", student))?;
             }
             let grade = grade(&self.config.grade, &probed);
-            levels.push(level_row(&grade, &id, student, self.config))?;
+            levels.push(level_row(&grade, &id, student, &prompts, self.config))?;
             match &grade.level {
                 Ok(level) => {
                     ran.levels[level.index()] += 1;
@@ -549,27 +555,6 @@ fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
 }
 
-/// Work that a run would ask for now: the first round of each question, given what the ledger holds. What later
-/// rounds need depends on the answers.
-pub fn first_round(
-    plan: &Plan,
-    ledger: &Ledger,
-    phase: Phase,
-    questions: impl Iterator<Item = Result<Question, TableError>>,
-    mut each: impl FnMut(&Question, Vec<Work>),
-) -> Result<(), RunError> {
-    let reader = ledger.reader()?;
-    for question in questions {
-        let question = question?;
-        let work = match phase {
-            Phase::Probe => missing(&question, |q, a| probe::next(&plan.probe, q, a), &reader)?,
-            Phase::Distil => missing(&question, |q, a| distil::next(&plan.distil, q, a), &reader)?,
-        };
-        each(&question, work);
-    }
-    Ok(())
-}
-
 /// Lengths in tokens if every server told them, else in characters.
 fn candidates(sound: &[&Judged]) -> Vec<Candidate> {
     let completions: Vec<_> =
@@ -654,11 +639,12 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
     }
 }
 
-fn level_row(graded: &Graded, id: &str, student: &str, config: &Config) -> LevelRow {
+fn level_row(graded: &Graded, id: &str, student: &str, prompts: &str, config: &Config) -> LevelRow {
     let pass_rate = graded.pass_rate();
     LevelRow {
         question_id: id.to_owned(),
         student: student.to_owned(),
+        prompts: prompts.to_owned(),
         grader: config.grade.grader.name().to_owned(),
         level: graded.level.as_ref().map_or_else(|_| "ungraded".to_owned(), Level::to_string),
         reason: graded.level.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),

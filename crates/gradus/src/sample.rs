@@ -87,7 +87,7 @@ pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Res
         }
     };
     let wanted = largest_remainder(&shares, size);
-    let taken = take(config.shortage, &wanted, &available)?;
+    let taken = take(config.shortage, &shares, &wanted, &available)?;
 
     // Questions of a level serve the levels in order, its own first.
     let mut drawn = Vec::new();
@@ -127,6 +127,7 @@ fn largest_remainder(shares: &[f64; Level::COUNT], size: u64) -> [u64; Level::CO
 /// How many of each level serve each level: `taken[own][served]`.
 fn take(
     shortage: Shortage,
+    shares: &[f64; Level::COUNT],
     wanted: &[u64; Level::COUNT],
     available: &[u64; Level::COUNT],
 ) -> Result<[[u64; Level::COUNT]; Level::COUNT], TooFew> {
@@ -148,7 +149,8 @@ fn take(
             Shortage::RepeatNot => {}
             Shortage::SpillNearest => {
                 let mut others: Vec<usize> = (0..Level::COUNT).filter(|&other| other != level).collect();
-                others.sort_by_key(|&other| (other.abs_diff(level), std::cmp::Reverse(other)));
+                // A level that is not wanted at all helps out last.
+                others.sort_by_key(|&other| (shares[other] <= 0.0, other.abs_diff(level), std::cmp::Reverse(other)));
                 for other in others {
                     let n = lacking.min(left[other]);
                     taken[other][level] += n;
@@ -189,6 +191,18 @@ mod tests {
         assert_eq!(sampled.wanted, Some([0, 5, 4, 3, 2, 1]));
         assert_eq!(sampled.drawn.len(), 15);
         assert!(sampled.drawn.iter().all(|drawn| drawn.level != Level::Easy));
+    }
+
+    #[test]
+    fn easy_questions_stand_in_for_the_curriculum_only_when_nothing_else_is_left() {
+        // As after one attempt per question: solved or not, and no level between.
+        let graded = bank(&[0, 0, 0, 0, 0, 0, 5, 5, 5]);
+        let config = Sample { by: SampleBy::PC, ..Sample::default() };
+        let drawn = sample(&config, 0, &graded).unwrap().drawn;
+        assert_eq!(drawn.len(), 3);
+        assert!(drawn.iter().all(|drawn| drawn.level == Level::Hard(5)));
+        let drawn = sample(&Sample { size: Some(5), ..config }, 0, &graded).unwrap().drawn;
+        assert_eq!(drawn.iter().filter(|drawn| drawn.level == Level::Easy).count(), 2);
     }
 
     #[test]

@@ -13,7 +13,10 @@ pub fn wilson(n_hits: u64, n_trials: u64) -> (f64, f64) {
     let z2 = Z95 * Z95;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
+    // At the ends the interval touches 0 or 1 exactly; rounding must not miss it.
+    let low = if n_hits == 0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if n_hits == n_trials { 1.0 } else { (centre + half).min(1.0) };
+    (low, high)
 }
 
 /// A draw in 0..2^64 for an item, from the run's seed: independent of whatever else is drawn.
@@ -35,7 +38,8 @@ mod tests {
         let (low, high) = wilson(1, 4);
         assert!((low - 0.045_59).abs() < 1e-4 && (high - 0.699_36).abs() < 1e-4, "{low} {high}");
         assert_eq!(wilson(0, 0), (0.0, 1.0));
-        assert_eq!(wilson(0, 8).0, 0.0);
-        assert!(wilson(8, 8).1 > 0.999_999);
+        for n in 1..1000 {
+            assert_eq!((wilson(0, n).0, wilson(n, n).1), (0.0, 1.0), "{n}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::Serialize;
 
 /// Version of the tables, kept in each file's metadata under `gradus.tables`.
 pub const VERSION: &str = "1";
@@ -217,7 +218,7 @@ impl Cell for bool {
 macro_rules! table {
     ($(#[$about:meta])* $name:ident in $table:literal { $($(#[$doc:meta])* $column:ident: $cell:ty,)* }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Serialize)]
         pub struct $name {
             $($(#[$doc])* pub $column: $cell,)*
         }
@@ -338,6 +339,8 @@ table! {
         question_id: String,
         /// Model name of the student.
         student: String,
+        /// Hash over the prompt templates with which the student was asked.
+        prompts: String,
         /// `first_correct` or `pass_rate`.
         grader: String,
         /// `easy`, `1` to `5` (5 = hardest), or `ungraded`.
@@ -444,6 +447,17 @@ table! {
 /// Path of a table in its folder.
 pub fn path<R: Row>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))
+}
+
+/// Takes every row of a table; says whether there is one: a stage that was not reached leaves none.
+pub fn each<R: Row>(folder: &Path, mut take: impl FnMut(R)) -> Result<bool, TableError> {
+    if !path::<R>(folder).exists() {
+        return Ok(false);
+    }
+    for row in TableReader::<R>::open(folder)? {
+        take(row?);
+    }
+    Ok(true)
 }
 
 /// Writes a table row by row; nothing is seen under its name before [`Self::finish`].

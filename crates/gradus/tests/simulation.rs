@@ -241,7 +241,7 @@ fn tables<W: World>(
 ) -> gradus::run::Ran {
     let (config, (_keep, stop)) = (config(seed), watch::channel(Stop::No));
     let plan = plan(&config);
-    let driver = Driver { world, ledger: Arc::new(ledger), config: config.driver.clone(), stop };
+    let driver = Driver { world, ledger: Arc::new(ledger), config: config.driver.clone(), offline: false, stop };
     let run = Run { tables: folder.to_owned(), config: &config, plan: &plan, driver, runtime, observer: &|_, _| {} };
     run.run(bank(seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
 }
@@ -258,7 +258,7 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
         let cut_at = if life < 4 { luck % 60 } else { u64::MAX };
         let world = Arc::new(SimWorld::new(luck, true, cut_at, &ledger));
         let (_keep, stop) = watch::channel(Stop::No);
-        let mut driver = Driver { world: world.clone(), ledger, config: config.driver.clone(), stop };
+        let mut driver = Driver { world: world.clone(), ledger, config: config.driver.clone(), offline: false, stop };
         let questions = bank(seed).into_iter().map(Ok::<_, String>);
         let through = runtime.block_on(async {
             let probe = |q: &Question, a: &[_]| probe::next(&plan.probe, q, a);

@@ -3,26 +3,62 @@
 use std::path::Path;
 
 use gradus::config::{ModelConfig, SamplingConfig};
-use gradus::export::{ExportFacts, Exported, Prompt};
+use gradus::export::Exported;
 use gradus::level::Level;
 use gradus::metrics::{LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts};
 use gradus::prompt::Asker;
 use gradus::report;
 use gradus::run::{Ran, Until};
+use gradus::tables::QuestionRow;
+use gradus::usage;
+use gradus_model::name::ModelName;
 use serde_json::json;
 
+use crate::commands::{estimate, export, why};
 use crate::error::{CommandError, Kind};
 use crate::progress::Progress;
-use crate::session::{self, CommonArgs, Configured, RunArgs, Session};
+use crate::session::{self, AskArgs, CommonArgs, Configured, Session};
 
 /// Reasons that mean an item was lost to an error, not to its own merit.
 const LOST: [&str; 6] = ["endpoint_error", "rate_limited", "bad_request", "unreadable", "not_asked", "refused"];
 
-/// Runs the stages up to one and says what came of it.
-pub(crate) fn run(args: &RunArgs, until: Until) -> Result<(), CommandError> {
-    let configured = session::configure(&args.config, &args.common)?;
-    let folder = args.common.run_dir.clone().unwrap_or_else(|| "gradus-run".into());
-    stages(configured, &folder, &args.common, until).map(drop)
+/// Questions shown by `--verbose`.
+const SHOWN: usize = 10;
+
+/// Runs the stages up to one and says what came of it, or only what it would ask.
+pub(crate) fn run(args: &AskArgs, until: Until) -> Result<(), CommandError> {
+    let common = &args.run.common;
+    let configured = session::configure(&args.run.config, common)?;
+    let folder = common.folder();
+    if args.dry_run {
+        return estimate::run(&configured, &folder, common, until);
+    }
+    let ran = stages(configured, &folder, common, until);
+    // What was asked is shown also if some of it was lost.
+    if args.verbose && ran.as_ref().map_or_else(|error| error.kind == Kind::ItemsLost, |_| true) {
+        stories(&folder)?;
+    }
+    ran.map(drop)
+}
+
+/// Prints the first questions of a run with everything that was said to them.
+fn stories(folder: &Path) -> Result<(), CommandError> {
+    let tables = folder.join("tables");
+    let mut ids = Vec::new();
+    let mut n_questions = 0;
+    gradus::tables::each::<QuestionRow>(&tables, |row| {
+        n_questions += 1;
+        if ids.len() < SHOWN {
+            ids.push(row.question_id);
+        }
+    })?;
+    let stories = gradus::why::tell(&tables, &ids).map_err(CommandError::failure)?;
+    println!("");
+    why::show(folder, &stories, true, &mut std::io::stdout().lock())?;
+    if n_questions > SHOWN {
+        println!("{} more questions: `gradus why ID --run-dir {}` shows one", n_questions - SHOWN, folder.display());
+    }
+    Ok(())
 }
 
 /// Runs the stages of a config in a folder, and writes what follows from their tables.
@@ -32,14 +68,10 @@ pub(crate) fn stages(
     args: &CommonArgs,
     until: Until,
 ) -> Result<Ran, CommandError> {
-    let session = Session::open(configured, folder, args, until)?;
-    let progress = Progress::new(args.quiet || args.json);
-    let ran = session.run(until, &progress)?;
-    let facts = facts(&session)?;
+    let session = Session::open(configured, folder, args, until, false)?;
     let config = &session.configured.config;
-    let metrics = Metrics::of(folder, config, facts, ledger_facts(&session)?)?;
-    session::write(&folder.join("metrics.json"), metrics.to_json().as_bytes())?;
-    let exported = (until >= Until::Select).then(|| export(&session, &metrics)).transpose()?;
+    let (ran, metrics) = derive(&session, until, args)?;
+    let exported = (until >= Until::Select).then(|| export::write(folder, config, &metrics)).transpose()?;
     let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report);
     if let Some(fault) = metrics.balance.fault() {
@@ -54,7 +86,26 @@ pub(crate) fn stages(
     Ok(ran)
 }
 
-fn title(folder: &Path) -> String {
+/// Runs the stages of an offline session and writes everything that follows.
+pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Result<Ran, CommandError> {
+    let (ran, metrics) = derive(session, until, args)?;
+    let config = &session.configured.config;
+    report::write(&session.folder, &title(&session.folder), config, &metrics)?;
+    Ok(ran)
+}
+
+/// Runs the stages of a session, and writes tables and figures.
+fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Metrics), CommandError> {
+    let progress = Progress::new(args.quiet || args.json);
+    let ran = session.run(until, &progress)?;
+    let config = &session.configured.config;
+    let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
+    session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
+    Ok((ran, metrics))
+}
+
+/// What a run is called: after its directory.
+pub(crate) fn title(folder: &Path) -> String {
     folder.file_name().map_or_else(|| "gradus run".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
@@ -62,12 +113,17 @@ fn title(folder: &Path) -> String {
 fn facts(session: &Session) -> Result<RunFacts, CommandError> {
     let config = &session.configured.config;
     let plan = &session.plan;
-    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| ModelFact {
-        role,
-        model: asker.model.name.clone(),
-        revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
-        sampling: Some(sampling.clone()),
-        price: model.and_then(|model| model.price.clone()),
+    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| {
+        let name = model.and_then(|model| model.model.parse().ok());
+        let recorded = matches!(name, Some(ModelName::Replay { .. }));
+        ModelFact {
+            role,
+            model: asker.model.name.clone(),
+            revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
+            recorded,
+            sampling: (!recorded).then(|| sampling.clone()),
+            price: model.and_then(|model| model.price.clone()),
+        }
     };
     let student = fact("student".into(), &plan.probe.asker, &config.probe.sampling, config.student.as_ref());
     let teachers = plan
@@ -97,28 +153,9 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
     })
 }
 
-fn ledger_facts(session: &Session) -> Result<LedgerFacts, CommandError> {
-    let stats = session.ledger.reader()?.stats()?;
-    let n_executions = stats.attempts.iter().filter(|row| row.kind == "execution").map(|row| row.settled).sum();
-    Ok(LedgerFacts { n_executions, ..LedgerFacts::default() })
-}
-
-fn export(session: &Session, metrics: &Metrics) -> Result<Exported, CommandError> {
-    let asker = &session.plan.probe.asker;
-    let hash = asker.prompts.hash();
-    let prompt = |row: &gradus::tables::QuestionRow| Prompt {
-        messages: gradus::run::question(row.clone()).map(|question| asker.messages(&question)).unwrap_or_default(),
-        hash: hash.clone(),
-    };
-    let facts = ExportFacts {
-        name: &title(&session.folder),
-        student: &asker.model.name,
-        languages: &[],
-        run: &metrics.run,
-        funnel: &metrics.funnel,
-        prompt: &prompt,
-    };
-    Ok(gradus::export::write(&session.folder, &session.configured.config.export, &facts)?)
+fn ledger_facts(session: &Session, ran: &Ran) -> Result<LedgerFacts, CommandError> {
+    let reader = session.ledger.reader()?;
+    usage::ledger_facts(&reader, &session.tables(), &session.plan, &ran.failures).map_err(CommandError::failure)
 }
 
 /// The closing lines: what was made, what was left out and why, what to type next.
@@ -168,10 +205,19 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
     println!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
     if let Some(exported) = exported {
         println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
-        exported.notes.iter().for_each(|note| println!("note      {note}"));
     } else {
         println!("wrote     {folder}/tables; {}", report.display());
     }
+    if let Some(sampled) = &ran.sampled {
+        let n_stand_in = sampled.drawn.iter().filter(|drawn| drawn.level != drawn.drawn_for).count();
+        if n_stand_in > 0 {
+            println!(
+                "note      {n_stand_in} of {} drawn questions stand in for a level that has too few",
+                sampled.drawn.len()
+            );
+        }
+    }
+    exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
     match next {
         [] => println!("next      open {}", report.display()),

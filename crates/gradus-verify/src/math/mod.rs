@@ -16,6 +16,7 @@ mod matrix;
 mod names;
 mod numeric;
 mod parse;
+mod phrase;
 mod polynomial;
 mod quantity;
 mod realset;
@@ -28,6 +29,7 @@ use ast::Node;
 pub(crate) use equal::Decision;
 use lex::Commas;
 use parse::{Fail, Parsed, Reading};
+use phrase::Phrase;
 
 use crate::Tolerance;
 
@@ -56,6 +58,11 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// Words and formulas mixed, where the whole is no formula.
+    fn phrase(&self) -> Option<Phrase> {
+        self.parsed.is_err().then(|| phrase::read(self.text)).flatten()
+    }
+
     fn slash(&self) -> bool {
         self.parsed.as_ref().is_ok_and(|p| p.slash)
     }
@@ -72,11 +79,13 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
     }
     let (g, p) = (Read::new(gold), Read::new(pred));
     let (gold_node, pred_node) = (g.node(), p.node());
-    let name = |read: &Read<'_>, node: &Node| match read.parsed {
+    let (gold_phrase, pred_phrase) = (g.phrase(), p.phrase());
+    let name = |read: &Read<'_>, node: &Node, phrase: &Option<Phrase>| match read.parsed {
+        Err(_) if phrase.is_some() => "phrase",
         Err(Fail::Syntax) => "unread",
         _ => kind(node),
     };
-    let method = format!("{}={}", name(&g, &gold_node), name(&p, &pred_node));
+    let method = format!("{}={}", name(&g, &gold_node, &gold_phrase), name(&p, &pred_node, &pred_phrase));
     if g.parsed.as_ref().err() == Some(&Fail::Limit) || p.parsed.as_ref().err() == Some(&Fail::Limit) {
         return Comparison { decision: Decision::Unknown("over the size limits"), method };
     }
@@ -84,9 +93,25 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
     if matches!(decision, Decision::Unknown(_)) && gold_node == pred_node {
         decision = Decision::Equal(crate::Proof::Exact);
     }
+    // What could not be read, or holds a formula among its words, may say what the other side says.
+    let unclear = |read: &Read<'_>, phrase: &Option<Phrase>| {
+        let words = |c: char| c.is_alphabetic() || c.is_whitespace() || ".,;:!?'\"()-".contains(c);
+        phrase.is_some() || (read.parsed.as_ref().err() == Some(&Fail::Syntax) && !read.text.chars().all(words))
+    };
+    if matches!(decision, Decision::Different(_)) && (unclear(&g, &gold_phrase) || unclear(&p, &pred_phrase)) {
+        decision = Decision::Unknown("one of them could not be read");
+    }
     let worded = matches!(gold_node, Node::Text(_)) || matches!(pred_node, Node::Text(_));
     if !decision.is_equal() && worded && crate::text::same(gold, pred) == Some(true) {
         decision = Decision::Equal(crate::Proof::Exact);
+    }
+    if !decision.is_equal()
+        && let (Some(a), Some(b)) = (&gold_phrase, &pred_phrase)
+    {
+        match phrase::compare(a, b, tolerance) {
+            Decision::Unknown(_) => {}
+            told => decision = told,
+        }
     }
     if !decision.is_equal()
         && let Some(renamed) = family::rename(&gold_node, &pred_node)
@@ -180,7 +205,7 @@ fn kind(node: &Node) -> &'static str {
         Node::Num(_) | Node::Based(..) => "integer",
         Node::Neg(inner) => kind(inner),
         Node::Div(a, b) if matches!((&**a, &**b), (Node::Num(_), Node::Num(_))) => "fraction",
-        Node::Text(_) => "text",
+        Node::Text(words) => crate::text::kind(words),
         Node::Tuple(..) => "tuple",
         Node::Set(_) => "set",
         Node::List(..) => "list",
@@ -203,6 +228,11 @@ fn kind(node: &Node) -> &'static str {
 /// Whether a text reads as mathematics, and as what.
 pub(crate) fn kind_of(text: &str) -> Option<&'static str> {
     parse::parse(text, Reading::default()).ok().map(|p| kind(&p.node))
+}
+
+/// Whether a text reads as mathematics and not as words.
+pub(crate) fn is_math(text: &str) -> bool {
+    parse::parse(text, Reading::default()).is_ok_and(|parsed| !matches!(parsed.node, Node::Text(_)))
 }
 
 /// Whether a word joins the items of a list.

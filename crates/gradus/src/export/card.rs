@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::layout::Layout;
 use super::row::COLUMNS;
 use super::shards::{Written, features};
-use super::{ExportFacts, Tally};
+use super::{ExportFacts, Tally, recorded_teachers};
 use crate::config::Think;
+use crate::level::Level;
 
 const TEMPLATE: &str = include_str!("card.md");
 
@@ -62,8 +63,11 @@ pub(super) fn render(
             })
         })
         .collect();
+    let mut levels: Vec<_> = tally.levels.iter().collect();
+    levels.sort_by_key(|(level, _)| Level::parse(level).map_or(Level::COUNT, Level::index));
     let levels: Vec<Value> =
-        tally.levels.iter().map(|(level, count)| json!({"name_md": markdown(level), "count": count})).collect();
+        levels.into_iter().map(|(level, count)| json!({"name_md": markdown(level), "count": count})).collect();
+    let recorded: Vec<String> = recorded_teachers(facts.run).into_iter().map(markdown).collect();
     let mut sources: Vec<Value> = Vec::new();
     for ((source, license), count) in tally.sources.iter().take(MAX_SOURCES) {
         let license = license.as_deref().unwrap_or("not named");
@@ -81,7 +85,7 @@ pub(super) fn render(
         "name_md": markdown(facts.name), "size": size_category(tally.rows), "formats": formats, "rows": tally.rows,
         "teachers_md": teachers, "student_md": markdown(facts.student), "tool_md": markdown(&facts.run.tool),
         "wrap": think == Think::Wrap, "longest": tally.longest, "max_length": tally.longest.max_length(),
-        "levels": levels, "sources": sources, "columns": columns,
+        "levels": levels, "recorded_md": recorded.join(", "), "sources": sources, "columns": columns,
     });
     let card = Environment::new().render_str(TEMPLATE, minijinja::Value::from(Serde(&context)));
     card.expect("the template is fixed and every value is given") + "\n"

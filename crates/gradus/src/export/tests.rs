@@ -96,6 +96,7 @@ fn level(question_id: &str) -> LevelRow {
     LevelRow {
         question_id: question_id.into(),
         student: "s".into(),
+        prompts: "abcd".into(),
         grader: "pass_rate".into(),
         level: "3".into(),
         reason: None,
@@ -314,6 +315,25 @@ fn the_card_and_the_manifest_say_how_it_was_made() {
     assert_eq!(manifest["config_hash"], "c0ffee");
     assert_eq!(manifest["rows_by_level"]["3"], 3);
     assert_eq!(manifest["counts"][0]["count"], 9);
+}
+
+#[test]
+fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
+    let mut run = crate::metrics::tests::facts();
+    let levels = ["5", "easy", "2"].map(|level| (level.to_owned(), 1)).into();
+    let tally = Tally { rows: 3, levels, ..Tally::default() };
+    let card = |run: &RunFacts| {
+        let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
+        let facts = ExportFacts { name: "x", student: "s", languages: &[], run, funnel: &[], prompt: &prompt };
+        card::render(&facts, Think::Keep, &tally, &[])
+    };
+    let asked = card(&run);
+    let places = ["| easy |", "| 2 |", "| 5 |"].map(|level| asked.find(level).expect(level));
+    assert!(places.is_sorted(), "{asked}");
+    assert!(!asked.contains("recording"));
+    run.models[1].recorded = true;
+    assert!(card(&run).contains("The responses of t come from a recording."));
+    assert!(tally.notes(Think::Keep, &run)[0].starts_with("the chains of thought of t were recorded"));
 }
 
 #[test]

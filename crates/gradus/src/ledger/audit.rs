@@ -77,7 +77,68 @@ pub struct Shown {
     pub requests: Vec<Value>,
 }
 
+/// One try, with what it was for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Try {
+    /// What was tried.
+    pub key: Key,
+    /// `generation` or `execution`, model and revision; none if it never was settled.
+    pub settled: Option<(String, String, String)>,
+    /// When it began: milliseconds since 1970, UTC.
+    pub started_ms: i64,
+    /// How long it took, in milliseconds.
+    pub took_ms: i64,
+    /// `ok` or a kind of fault.
+    pub fault: String,
+    /// Tokens read, where the server counted.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens written, where the server counted.
+    pub completion_tokens: Option<u64>,
+    /// US dollars, if known.
+    pub cost_usd: Option<f64>,
+    /// It brought the result that is recorded.
+    pub settles: bool,
+}
+
 impl Reader {
+    /// Every try, in the order in which they began.
+    pub fn tries(&self, mut each: impl FnMut(Try)) -> Result<(), LedgerError> {
+        let sqlite = |source| self.sqlite(source);
+        let mut statement = self
+            .connection()
+            .prepare(
+                "SELECT r.key, a.kind, a.model, a.revision, r.started_ms, r.took_ms, r.fault, r.prompt_tokens,
+                 r.completion_tokens, r.cost_usd,
+                 coalesce(a.at_ms = r.started_ms + r.took_ms, 0)
+                 AND r.fault IN ('ok', 'context_too_long', 'content_filtered')
+                 FROM requests r LEFT JOIN attempts a ON a.key = r.key ORDER BY r.started_ms, r.key, r.try",
+            )
+            .map_err(sqlite)?;
+        let mut rows = statement.query([]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let key: Vec<u8> = row.get(0).map_err(sqlite)?;
+            let key = Key(key.try_into().map_err(|_| self.damaged("a key has not 32 bytes".into()))?);
+            let text = |column| row.get::<_, Option<String>>(column).map_err(sqlite);
+            let tokens = |column| row.get::<_, Option<i64>>(column).map_err(sqlite).map(|n| n.map(|n| n as u64));
+            let settled = match (text(1)?, text(2)?, text(3)?) {
+                (Some(kind), Some(model), Some(revision)) => Some((kind, model, revision)),
+                _ => None,
+            };
+            each(Try {
+                key,
+                settled,
+                started_ms: row.get(4).map_err(sqlite)?,
+                took_ms: row.get(5).map_err(sqlite)?,
+                fault: row.get(6).map_err(sqlite)?,
+                prompt_tokens: tokens(7)?,
+                completion_tokens: tokens(8)?,
+                cost_usd: row.get(9).map_err(sqlite)?,
+                settles: row.get(10).map_err(sqlite)?,
+            });
+        }
+        Ok(())
+    }
+
     /// Counts.
     pub fn stats(&self) -> Result<Stats, LedgerError> {
         let sqlite = |source| self.sqlite(source);
@@ -178,7 +239,7 @@ impl Reader {
             .prepare(
                 "SELECT a.key, lower(hex(a.key)), a.kind, a.model, a.attempt, a.finish, a.form, p.body, a.body
                  FROM attempts a JOIN payloads p ON p.hash = a.payload
-                 WHERE lower(hex(a.key)) LIKE ?1 || '%' ORDER BY a.key",
+                 WHERE a.key BETWEEN ?1 AND ?2 ORDER BY a.key",
             )
             .map_err(sqlite)?;
         let mut tries = self
@@ -188,11 +249,8 @@ impl Reader {
                  ORDER BY started_ms, try",
             )
             .map_err(sqlite)?;
-        let prefix = prefix.to_lowercase();
-        if !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
-            return Ok(0);
-        }
-        let mut rows = statement.query([prefix]).map_err(sqlite)?;
+        let Some([first, last]) = keys_from(prefix) else { return Ok(0) };
+        let mut rows = statement.query([first, last]).map_err(sqlite)?;
         let mut n_rows = 0;
         while let Some(row) = rows.next().map_err(sqlite)? {
             n_rows += 1;
@@ -239,6 +297,19 @@ impl Reader {
             out.write_all(b"\n")
         })
     }
+}
+
+/// The lowest and the highest key that begins with these hex digits; none if they are not such.
+fn keys_from(prefix: &str) -> Option<[[u8; 32]; 2]> {
+    if prefix.len() > 64 || !prefix.chars().all(|c| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let filled = |with: &str| {
+        let digits = format!("{prefix}{}", with.repeat(64 - prefix.len()));
+        let byte = |at: usize| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).expect("these are hex digits");
+        std::array::from_fn(byte)
+    };
+    Some([filled("0"), filled("f")])
 }
 
 /// Why showing stopped.

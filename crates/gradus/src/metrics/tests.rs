@@ -1,7 +1,7 @@
 //! Figures of tables made by hand.
 
 use super::*;
-use crate::tables::TableWriter;
+use crate::tables::{Row, TableWriter};
 
 /// Facts of a run that every test can use.
 pub(crate) fn facts() -> RunFacts {
@@ -9,6 +9,7 @@ pub(crate) fn facts() -> RunFacts {
         role: role.into(),
         model: model.into(),
         revision: None,
+        recorded: false,
         sampling: Some(SamplingConfig::default()),
         price: Some(Price { input: 0.1, cached_input: None, output: 0.4, as_of: Some("2026-11-01".into()) }),
     };
@@ -99,6 +100,7 @@ pub(crate) fn tables(folder: &Path, text: &str) {
         levels.push(LevelRow {
             question_id: question_id.clone(),
             student: "s".into(),
+            prompts: "abcd".into(),
             grader: "pass_rate".into(),
             level: level.to_string(),
             reason: None,
@@ -256,6 +258,7 @@ fn the_sample_is_measured_against_what_was_wanted() {
     config.sample.shares = [1.0, 0.0, 1.0, 1.0, 1.0, 1.0];
     let fit = metrics(folder.path(), &config).sample.unwrap();
     assert_eq!(fit.kl, None, "a level was drawn that was not wanted");
+    assert_eq!(fit.wanted, 10, "without a size, all questions of the levels that are wanted");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::level::Level;
 use crate::stats::draw;
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, Row, SelectionRow, TableError, TableReader, VerdictRow, path,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SelectionRow, TableError, VerdictRow, each,
 };
 
 /// Questions per level.
@@ -152,17 +152,6 @@ pub(super) fn pick(tables: &Path, seed: u64) -> Result<Vec<LevelSamples>, TableE
         LevelSamples { level, questions }
     });
     Ok(levels.collect())
-}
-
-/// Calls `f` with every row of a table, if it is there: the report is also made while a run is under way.
-fn each<R: Row>(tables: &Path, mut f: impl FnMut(R)) -> Result<(), TableError> {
-    if !path::<R>(tables).exists() {
-        return Ok(());
-    }
-    for row in TableReader::<R>::open(tables)? {
-        f(row?);
-    }
-    Ok(())
 }
 
 /// The beginning of a text, and how much of it is missing.

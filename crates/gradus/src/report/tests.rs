@@ -12,6 +12,7 @@ fn page(folder: &Path) -> String {
             role: "teacher".into(),
             model: "t".into(),
             n_attempts: 8,
+            n_uncounted: 0,
             n_requests: 9,
             faults: [("rate_limited".to_owned(), 1)].into(),
             prompt_tokens: 80,

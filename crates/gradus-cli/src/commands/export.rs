@@ -1,0 +1,71 @@
+//! gradus export: training data once more from the tables, perhaps with other settings.
+
+use std::path::{Path, PathBuf};
+
+use gradus::config::Config;
+use gradus::export::{ExportFacts, Exported, Prompt};
+use gradus::metrics::Metrics;
+use gradus::prompt::{Prompts, conversation};
+use gradus::tables::{QuestionRow, SelectionRow, path};
+use serde_json::json;
+
+use crate::commands::run::title;
+use crate::error::CommandError;
+use crate::session::Past;
+
+/// Write training data again from the tables of a run; asks nobody
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory of the run
+    #[arg(short = 'd', long, default_value = "gradus-run", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// Override a setting of the run, for example `--set export.think=wrap`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print the summary as one JSON object on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
+    let past = Past::open(&args.run_dir, &args.set)?;
+    if !path::<SelectionRow>(&past.folder.join("tables")).exists() {
+        return Err(CommandError::usage(format!("nothing is selected in {} yet", past.folder.display()))
+            .hint("`gradus run` goes on to the end"));
+    }
+    let exported = write(&past.folder, &past.config, &past.metrics)?;
+    if args.json {
+        println!("{}", json!({ "rows": exported.rows, "files": exported.files }));
+        return Ok(());
+    }
+    println!("wrote     {}/export: {} rows per format", past.folder.display(), exported.rows);
+    exported.notes.iter().for_each(|note| println!("note      {note}"));
+    exported.next.iter().for_each(|command| println!("next      {command}"));
+    Ok(())
+}
+
+/// Writes the export of a run directory from its tables.
+pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result<Exported, CommandError> {
+    let run = &metrics.run;
+    let prompts = Prompts::from_texts(|name| {
+        run.prompts.iter().find(|prompt| prompt.name == name).map(|prompt| prompt.text.clone())
+    });
+    let system = config.student.as_ref().and_then(|student| student.system.as_deref());
+    let hash = prompts.hash();
+    let prompt = |row: &QuestionRow| Prompt {
+        messages: gradus::run::question(row.clone())
+            .map(|question| conversation(system, &prompts, &question))
+            .unwrap_or_default(),
+        hash: hash.clone(),
+    };
+    let student = run.models.iter().find(|model| model.role == "student");
+    let facts = ExportFacts {
+        name: &title(folder),
+        student: student.map_or("", |student| &student.model),
+        languages: &[],
+        run,
+        funnel: &metrics.funnel,
+        prompt: &prompt,
+    };
+    Ok(gradus::export::write(folder, &config.export, &facts)?)
+}

@@ -1,0 +1,34 @@
+//! gradus report: figures and report once more from the tables.
+
+use std::path::PathBuf;
+
+use gradus::metrics::Metrics;
+
+use crate::commands::run::title;
+use crate::error::CommandError;
+use crate::session::{self, Past};
+
+/// Write metrics.json and report.html again from the tables of a run; asks nobody
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Directory of the run
+    #[arg(short = 'd', long, default_value = "gradus-run", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// Print metrics.json on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
+    let past = Past::open(&args.run_dir, &[])?;
+    let (folder, config) = (&past.folder, &past.config);
+    let metrics = Metrics::of(folder, config, past.metrics.run, past.metrics.ledger)?;
+    session::write(&folder.join("metrics.json"), metrics.to_json().as_bytes())?;
+    let report = gradus::report::write(folder, &title(folder), config, &metrics)?;
+    if args.json {
+        println!("{}", metrics.to_json());
+    } else {
+        println!("wrote     {}", report.display());
+    }
+    Ok(())
+}

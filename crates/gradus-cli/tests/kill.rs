@@ -1,0 +1,284 @@
+//! The real binary is killed at random moments, and nothing but what was in flight is lost.
+//!
+//! `gradus run` works against `gradus mock`, both as processes of their own; a run is ended with SIGKILL and
+//! started again in the same directory, several times. In the end every file of the run directory must be,
+//! byte for byte, that of a run that nobody disturbed. Two files cannot: the ledger, which says when each
+//! request was sent and how long it took, and `lock`, which holds the id of the last process.
+//!
+//! SIGKILL ends a process, not the machine: what it had written stays in the page cache. That nothing is lost
+//! with the power either is SQLite's promise with `synchronous=FULL`; what the driver and the stages make of
+//! a lost group is held by the simulation in `crates/gradus/tests`.
+//!
+//! `GRADUS_KILLS=1000` kills more often than the usual 25 times.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Kills in one run directory: while models are asked, and after every answer is recorded.
+const EARLY: usize = 3;
+const LATE: usize = 2;
+/// Time an entry waits for company before it is committed.
+const WINDOW: Duration = Duration::from_millis(20);
+/// Time for a commit and for everything else on the way from the server's socket to the disk, as a rule.
+const USUAL: Duration = Duration::from_millis(30);
+/// The same on a machine that has other things to do.
+const LONGEST: Duration = Duration::from_millis(180);
+
+/// A server that counts.
+struct Mock {
+    child: Child,
+    address: String,
+}
+
+impl Mock {
+    fn start() -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
+            .args(["mock", "--port", "0", "--latency-ms", "40", "--jitter-ms", "160"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1")).unwrap().to_owned();
+        Self { child, address }
+    }
+
+    fn counts(&self) -> Counts {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(stream, "GET /stats HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let stats: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let count = |name: &str| stats[name].as_i64().unwrap();
+        Counts { requests: count("requests"), answered: count("answered"), distinct: count("distinct_bodies") }
+    }
+}
+
+impl Drop for Mock {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What the server has seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    requests: i64,
+    answered: i64,
+    distinct: i64,
+}
+
+/// Numbers that look random and are the same in every run of the test.
+struct Dice(u64);
+
+impl Dice {
+    /// From 0 up to, but not including, 1.
+    fn throw(&mut self) -> f64 {
+        self.0 += 1;
+        let hash = blake3::hash(&self.0.to_le_bytes());
+        f64::from(u32::from_le_bytes(hash.as_bytes()[..4].try_into().unwrap())) / 2_f64.powi(32)
+    }
+}
+
+/// `gradus run` in a directory.
+fn command(home: &Path, run_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    command
+        .args(["run", "--quiet", "--unsafe-no-sandbox", "--config"])
+        .arg(home.join("gradus.yaml"))
+        .arg("--run-dir")
+        .arg(run_dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs to the end; gives the time it took.
+fn run(home: &Path, run_dir: &Path) -> Duration {
+    let began = Instant::now();
+    let output = command(home, run_dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    began.elapsed()
+}
+
+/// What the ledger of a run directory that nobody uses holds: generations, all attempts. Looks at a copy, so that
+/// the next run finds the files as the last one left them.
+fn recorded(run_dir: &Path) -> (i64, i64) {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["ledger.sqlite", "ledger.sqlite-wal"] {
+        if run_dir.join(name).exists() {
+            std::fs::copy(run_dir.join(name), copy.path().join(name)).unwrap();
+        }
+    }
+    let path = copy.path().join("ledger.sqlite");
+    if !path.exists() || gradus::ledger::Reader::open(&path).is_err() {
+        // Killed before there was a ledger.
+        return (0, 0);
+    }
+    let verified = Command::new(env!("CARGO_BIN_EXE_gradus")).args(["ledger", "verify"]).arg(&path).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let counts = "SELECT count(*) FILTER (WHERE kind = 'generation'), count(*) FROM attempts";
+    connection.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+}
+
+/// Every file of a run directory that a second run must repeat.
+fn files(run_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![run_dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(run_dir).unwrap().to_owned();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name != Path::new("lock") && !name.to_string_lossy().starts_with("ledger.sqlite") {
+                files.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+fn assert_same(found: &BTreeMap<PathBuf, Vec<u8>>, wanted: &BTreeMap<PathBuf, Vec<u8>>, history: &str) {
+    let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(found), names(wanted), "after {history}");
+    for (name, bytes) in wanted {
+        assert!(found[name] == *bytes, "{} differs from that of an undisturbed run after {history}", name.display());
+    }
+}
+
+/// What a kill cost.
+struct Loss {
+    /// Requests that the server had not answered.
+    in_flight: i64,
+    /// Answers that the server had given and the ledger does not hold.
+    lost: i64,
+    /// Answers that the server gave within the commit window and the usual time of a commit before the kill.
+    recent: i64,
+    /// The same with the longest time that is excused.
+    bound: i64,
+}
+
+/// Starts a run and kills it after that time; none if it came to its end before.
+fn kill(home: &Path, run_dir: &Path, mock: &Mock, after: Duration) -> Option<Loss> {
+    let (before, (recorded_before, _)) = (mock.counts(), recorded(run_dir));
+    let began = Instant::now();
+    let mut child = command(home, run_dir).spawn().unwrap();
+    let answered_at = |ahead: Duration| {
+        std::thread::sleep(after.saturating_sub(ahead).saturating_sub(began.elapsed()));
+        mock.counts().answered
+    };
+    let (long_before, shortly_before) = (answered_at(WINDOW + LONGEST), answered_at(WINDOW + USUAL));
+    std::thread::sleep(after.saturating_sub(began.elapsed()));
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(status.success() || status.signal() == Some(9), "{status}: {said}");
+    // The server hears of the end of its connections.
+    let mut now = mock.counts();
+    loop {
+        std::thread::sleep(Duration::from_millis(20));
+        let later = mock.counts();
+        if later == now {
+            break;
+        }
+        now = later;
+    }
+    let (recorded_now, _) = recorded(run_dir);
+    let answered = now.answered - before.answered;
+    status.signal().map(|_| Loss {
+        in_flight: now.requests - before.requests - answered,
+        lost: answered - (recorded_now - recorded_before),
+        recent: now.answered - shortly_before,
+        bound: now.answered - long_before,
+    })
+}
+
+#[test]
+fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
+    let n_kills: usize = std::env::var("GRADUS_KILLS").map_or(25, |n| n.parse().unwrap());
+    let mock = Mock::start();
+    let home = tempfile::tempdir().unwrap();
+    let url = format!("openai:http://{}#mock", mock.address);
+    // There are code questions among them: runs of programs are recorded too.
+    let config = format!(
+        "seed: 7\nbank: {{path: builtin}}\nlimit: 60\nstudent: {url}-student\nteacher: {url}-teacher\n\
+         probe: {{attempts: 2}}\nsample: {{size: 30}}\ndistil: {{correct: 2, tries: 4}}\ndriver: {{in_flight: 64}}\n"
+    );
+    std::fs::write(home.path().join("gradus.yaml"), config).unwrap();
+
+    // The name of the directory stands in the report: the same for all.
+    let clean = home.path().join("clean/run");
+    let whole = run(home.path(), &clean);
+    let (wanted, (n_generations, n_attempts), asked) = (files(&clean), recorded(&clean), mock.counts());
+    let again = run(home.path(), &clean);
+    assert_same(&files(&clean), &wanted, "a second run");
+    assert_eq!(mock.counts(), asked, "a second run asks nothing");
+    assert!(n_generations == asked.answered && n_attempts > n_generations, "{asked:?}: programs are run too");
+    println!("an undisturbed run takes {whole:?}, with everything recorded {again:?}, and asks {n_generations} times");
+
+    let mut dice = Dice(0);
+    let mut losses = Vec::new();
+    let mut n_late = 0;
+    let mut n_directories = 0;
+    while losses.len() < n_kills {
+        n_directories += 1;
+        let run_dir = home.path().join(format!("{n_directories}/run"));
+        let before = mock.counts();
+        let mut history = Vec::new();
+        let mut disturb = |n: usize, length: Duration, history: &mut Vec<Duration>| {
+            for _ in 0..n {
+                let after = length.mul_f64(dice.throw());
+                let loss = (losses.len() < n_kills).then(|| kill(home.path(), &run_dir, &mock, after)).flatten();
+                losses.extend(loss.inspect(|_| history.push(after)));
+            }
+            losses.len()
+        };
+        disturb(EARLY, whole, &mut history);
+        run(home.path(), &run_dir);
+        assert_same(&files(&run_dir), &wanted, &format!("kills after {history:?}"));
+        let n_early = disturb(0, again, &mut history);
+        n_late += disturb(LATE, again, &mut history) - n_early;
+        run(home.path(), &run_dir);
+        assert_same(&files(&run_dir), &wanted, &format!("kills after {history:?}"));
+
+        assert_eq!(recorded(&run_dir), (n_generations, n_attempts), "after kills {history:?}");
+        let now = mock.counts();
+        assert_eq!(now.distinct, asked.distinct, "after kills {history:?} something else was asked");
+        let here = &losses[losses.len() - history.len()..];
+        let excused: i64 = here.iter().map(|loss| loss.in_flight + loss.lost).sum();
+        assert_eq!(now.requests - before.requests, n_generations + excused, "requests after kills {history:?}");
+        std::fs::remove_dir_all(&run_dir).unwrap();
+    }
+
+    let sum = |value: fn(&Loss) -> i64| losses.iter().map(value).sum::<i64>();
+    let within = losses.iter().filter(|loss| loss.lost <= loss.recent).count();
+    println!(
+        "{} kills ({n_late} with everything recorded) in {n_directories} directories: {} requests in flight, {} answers \
+         lost, {} at most at once; the server gave {} in the last {} ms, and at {within} kills no more were lost",
+        losses.len(),
+        sum(|loss| loss.in_flight),
+        sum(|loss| loss.lost),
+        losses.iter().map(|loss| loss.lost).max().unwrap(),
+        sum(|loss| loss.recent),
+        (WINDOW + USUAL).as_millis(),
+    );
+    for loss in &losses {
+        assert!(loss.lost <= loss.bound, "{} lost, {} answered in the last moments", loss.lost, loss.bound);
+    }
+    assert!(within * 10 >= losses.len() * 8, "{within} of {} kills lost only the last window", losses.len());
+    // The kills really hit runs at work, and what is excused is less than what could be lost.
+    assert!(sum(|loss| loss.in_flight) > losses.len() as i64 * 4);
+    assert!(sum(|loss| loss.recent) < sum(|loss| loss.recent + loss.in_flight) * 3 / 4);
+}

@@ -1,0 +1,273 @@
+//! What would a run ask for now, how many tokens, and at what price? Nothing is asked.
+//!
+//! The stages are pure, so they are asked themselves: the least is what they need first, given what the ledger holds;
+//! the most is what they need if every answer runs into its limit. No rule of a stage is repeated here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gradus_model::{Completion, Finish, Identity, Usage};
+use serde::Serialize;
+
+use crate::config::{Config, Price};
+use crate::derive::{Derived, derive, missing};
+use crate::driver::{Failures, answer};
+use crate::grade::grade;
+use crate::ledger::{AttemptStats, LedgerError, Reader};
+use crate::question::{Question, QuestionId};
+use crate::run::{Phase, Plan, Until};
+use crate::sample::{TooFew, sample};
+use crate::work::{Answered, Generation, Next, Outcome, Task};
+use crate::{distil, probe};
+
+/// Bytes of a token where neither a tokenizer nor a recorded answer tells: a guess, for English.
+const BYTES_PER_TOKEN: f64 = 3.5;
+
+/// What a stage would ask one model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// `probe` or `distil`.
+    pub stage: &'static str,
+    /// Model name.
+    pub model: String,
+    /// Questions that the stage sees.
+    pub n_questions: u64,
+    /// Whether that is only the most, because the levels are not known yet.
+    pub assumed: bool,
+    /// Requests: the least and the most. Without further tries after faults.
+    pub requests: [u64; 2],
+    /// Tokens read: the least and the most.
+    pub prompt_tokens: [u64; 2],
+    /// Tokens written: at the mean length of the model's recorded answers (0 if there is none), and if each
+    /// answer runs into its limit.
+    pub completion_tokens: [u64; 2],
+    /// Mean length of the model's recorded answers, in tokens.
+    pub mean_completion: Option<f64>,
+    /// US dollars: the least and the most; none if no price is configured.
+    pub cost_usd: Option<[f64; 2]>,
+}
+
+/// Why nothing could be estimated.
+#[derive(Debug, thiserror::Error)]
+pub enum EstimateError<E> {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A level has too few questions.
+    #[error(transparent)]
+    TooFew(#[from] TooFew),
+    /// The questions cannot be read.
+    #[error("{0}")]
+    Questions(E),
+}
+
+/// Counts the tokens of a text for a model; none if nobody knows.
+pub type CountTokens<'a> = &'a dyn Fn(&Identity, &str) -> Option<usize>;
+
+/// Estimates each stage that asks a model, up to `until`. There is no `reader` before the first run.
+///
+/// If the ledger has every attempt of the student, questions are graded and drawn as the run would. If not, who
+/// reaches the teachers is unknown: as many as `sample.size` allows, with the needs of the bank's average question.
+///
+/// # Errors
+/// If ledger or questions cannot be read, or no sample can be drawn.
+pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
+    config: &Config,
+    plan: &Plan,
+    until: Until,
+    questions: impl Fn() -> I,
+    reader: Option<&Reader>,
+    count: CountTokens<'_>,
+) -> Result<Vec<Estimate>, EstimateError<E>> {
+    let means = means(reader)?;
+    let mut probing = Tally::new(&means, count);
+    let mut graded = Vec::new();
+    let mut n_questions = 0;
+    let mut complete = true;
+    for question in questions() {
+        let question = question.map_err(EstimateError::Questions)?;
+        n_questions += 1;
+        let next = |question: &Question, answers: &[Answered]| probe::next(&plan.probe, question, answers);
+        let settled = probing.add(&question, next, reader)?;
+        complete &= settled;
+        if let (true, Some(reader)) = (settled, reader)
+            && let Derived::Done(probed) = derive(&question, next, reader, &Failures::default())?
+            && let Ok(level) = grade(&config.grade, &probed).level
+        {
+            graded.push((question.id, level));
+        }
+    }
+    let student = (&plan.probe.asker.model, config.student.as_ref().and_then(|model| model.price.as_ref()));
+    let mut estimates = probing.estimates(Phase::Probe, n_questions, false, &[student]);
+    if until < Until::Distil {
+        return Ok(estimates);
+    }
+    let sampled = complete.then(|| sample(&config.sample, plan.seed, &graded)).transpose()?;
+    let drawn: Option<HashSet<QuestionId>> =
+        sampled.map(|sampled| sampled.drawn.iter().map(|drawn| drawn.id).collect());
+    let mut distilling = Tally::new(&means, count);
+    for question in questions() {
+        let question = question.map_err(EstimateError::Questions)?;
+        if drawn.as_ref().is_none_or(|drawn| drawn.contains(&question.id)) {
+            distilling.add(&question, |question, answers| distil::next(&plan.distil, question, answers), reader)?;
+        }
+    }
+    let n_drawn = match &drawn {
+        Some(drawn) => drawn.len() as u64,
+        None => config.sample.size.unwrap_or(n_questions).min(n_questions),
+    };
+    if drawn.is_none() {
+        distilling.scale(n_drawn as f64 / n_questions.max(1) as f64);
+    }
+    let teachers: Vec<_> = plan
+        .distil
+        .askers
+        .iter()
+        .map(|asker| &asker.model)
+        .zip(config.teacher.iter().map(|m| m.price.as_ref()))
+        .collect();
+    estimates.extend(distilling.estimates(Phase::Distil, n_drawn, drawn.is_none(), &teachers));
+    Ok(estimates)
+}
+
+/// Mean tokens read and written, by model.
+type Means = HashMap<Identity, [f64; 2]>;
+
+fn means(reader: Option<&Reader>) -> Result<Means, LedgerError> {
+    let Some(reader) = reader else { return Ok(Means::new()) };
+    let counted = |row: &AttemptStats| row.kind == "generation" && row.prompt_tokens > 0 && row.completion_tokens > 0;
+    let mean = |row: AttemptStats| {
+        let mean = |tokens: u64| tokens as f64 / row.settled as f64;
+        let means = [mean(row.prompt_tokens), mean(row.completion_tokens)];
+        (Identity { name: row.model, revision: row.revision }, means)
+    };
+    Ok(reader.stats()?.attempts.into_iter().filter(counted).map(mean).collect())
+}
+
+/// Sums of one model; the least and the most.
+#[derive(Debug, Default)]
+struct Sums {
+    requests: [f64; 2],
+    prompt_tokens: [f64; 2],
+    completion_tokens: [f64; 2],
+}
+
+struct Tally<'a> {
+    means: &'a Means,
+    count: CountTokens<'a>,
+    models: BTreeMap<(String, String), Sums>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(means: &'a Means, count: CountTokens<'a>) -> Self {
+        Self { means, count, models: BTreeMap::new() }
+    }
+
+    /// Adds what a question still needs; says whether that is nothing.
+    fn add<Row>(
+        &mut self,
+        question: &Question,
+        next: impl Fn(&Question, &[Answered]) -> Next<Row>,
+        reader: Option<&Reader>,
+    ) -> Result<bool, LedgerError> {
+        let mut answers = Vec::new();
+        let mut n_rounds = 0;
+        loop {
+            let work = missing(question, &next, reader, &mut answers)?;
+            if work.is_empty() {
+                return Ok(n_rounds == 0);
+            }
+            for work in work {
+                let outcome = match &work.task {
+                    Task::Generate(generation) => {
+                        self.add_request(generation, n_rounds == 0);
+                        Outcome::Completed(truncated())
+                    }
+                    // A run of a program costs nothing; what it says would be needed to go on.
+                    Task::Execute(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                };
+                answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
+            }
+            n_rounds += 1;
+        }
+    }
+
+    fn add_request(&mut self, generation: &Generation, first_round: bool) {
+        let mean = self.means.get(&generation.model);
+        let prompt = mean.map_or_else(|| self.prompt_tokens(generation), |mean| mean[0]);
+        let identity = &generation.model;
+        let sums = self.models.entry((identity.name.clone(), identity.revision.clone())).or_default();
+        sums.requests[1] += 1.0;
+        sums.prompt_tokens[1] += prompt;
+        sums.completion_tokens[1] += f64::from(generation.sampling.max_tokens);
+        if first_round {
+            sums.requests[0] += 1.0;
+            sums.prompt_tokens[0] += prompt;
+            sums.completion_tokens[0] += mean.map_or(0.0, |mean| mean[1]);
+        }
+    }
+
+    fn prompt_tokens(&self, generation: &Generation) -> f64 {
+        let tokens = |text: &str| match (self.count)(&generation.model, text) {
+            Some(n_tokens) => n_tokens as f64,
+            None => text.len() as f64 / BYTES_PER_TOKEN,
+        };
+        generation.messages.iter().map(|message| tokens(&message.content)).sum()
+    }
+
+    /// Takes a share of everything.
+    fn scale(&mut self, share: f64) {
+        for sums in self.models.values_mut() {
+            for range in [&mut sums.requests, &mut sums.prompt_tokens, &mut sums.completion_tokens] {
+                *range = range.map(|sum| sum * share);
+            }
+        }
+    }
+
+    /// One estimate per model, in the order given; a model that plays a role twice has one.
+    fn estimates(
+        mut self,
+        phase: Phase,
+        n_questions: u64,
+        assumed: bool,
+        models: &[(&Identity, Option<&Price>)],
+    ) -> Vec<Estimate> {
+        let mut estimates: Vec<Estimate> = Vec::new();
+        for (identity, price) in models {
+            let sums = self.models.remove(&(identity.name.clone(), identity.revision.clone()));
+            if sums.is_none() && estimates.iter().any(|estimate| estimate.model == identity.name) {
+                continue;
+            }
+            let sums = sums.unwrap_or_default();
+            let cost = |at: usize| {
+                price.map(|price| {
+                    (sums.prompt_tokens[at] * price.input + sums.completion_tokens[at] * price.output) / 1e6
+                })
+            };
+            let whole = |range: [f64; 2]| range.map(|sum| sum.round() as u64);
+            estimates.push(Estimate {
+                stage: phase.name(),
+                model: identity.name.clone(),
+                n_questions,
+                assumed,
+                requests: whole(sums.requests),
+                prompt_tokens: whole(sums.prompt_tokens),
+                completion_tokens: whole(sums.completion_tokens),
+                mean_completion: self.means.get(*identity).map(|mean| mean[1]),
+                cost_usd: cost(0).zip(cost(1)).map(|(least, most)| [least, most]),
+            });
+        }
+        estimates
+    }
+}
+
+/// The answer after which a stage asks for most: one that was cut off.
+fn truncated() -> Completion {
+    Completion {
+        reasoning: None,
+        answer: Some(String::new()),
+        finish: Finish::Length,
+        usage: Usage::default(),
+        cost_usd: None,
+        model: None,
+    }
+}
