@@ -166,7 +166,7 @@ impl Past {
 pub(crate) struct Cast {
     /// Resolved stages.
     pub(crate) plan: Plan,
-    /// Every model, by whose attempts it writes.
+    /// Every model, by its role.
     pub(crate) roles: HashMap<Source, Role>,
 }
 

@@ -53,6 +53,23 @@ fn announced_answers_are_found() {
 }
 
 #[test]
+fn the_emphasised_number_of_an_announcing_sentence_is_the_answer() {
+    check("**Final Answer:** After the 4-hour walk Ann is **45 miles** from home.", Some("45"));
+    check("**Answer:** You get **10** cups for $1.", Some("10"));
+    check("**Answer:** The difference is **-25**. Ben has more.", Some("-25"));
+    check("**Answer:** Of the **3** boxes **2** are full.", Some("3"));
+}
+
+#[test]
+fn a_phrase_with_nothing_behind_it_announces_nothing() {
+    check("We get 8 times 8. So 64 is the final answer.", Some("64"));
+    check(
+        "A right answer = 5 points, a wrong one costs 2.\n\nThe sums are long, and there are many of them here: first the points of all right ones, then what the wrong ones cost. What is left is divided by seven, as there are seven points between a right one and a wrong one.\n\nSo Ann was right 56 times.",
+        Some("56"),
+    );
+}
+
+#[test]
 fn the_last_formula_or_number_is_the_fallback() {
     check("We get $x = 3$ and then $y = 7$.", Some("y = 7"));
     check("That makes 12 apples and 15 pears, 27 in all.", Some("27"));
@@ -91,4 +108,8 @@ fn letters_are_found_in_prose() {
     assert_eq!(choice("I first thought A was right, but the correct answer is (B).", "A"), Outcome::Incorrect);
     assert_eq!(choice("**Answer: E**", "E"), Outcome::Correct);
     assert_eq!(choice("Nothing fits.", "E"), Outcome::NoAnswer);
+    assert_eq!(choice("All in all I would take E.", "E"), Outcome::Correct);
+    assert_eq!(choice("At 24 °C it takes 750 J, and the E-vector has", "E"), Outcome::NoAnswer);
+    assert_eq!(choice("so it is $y = 2x + C", "C"), Outcome::NoAnswer);
+    assert_eq!(choice(r"That makes \boxed{12 \text{ m}}. So, the answer is (J).", "J"), Outcome::Correct);
 }

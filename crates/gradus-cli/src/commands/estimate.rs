@@ -21,8 +21,9 @@ pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, unt
         session::cast(configured, until, |role, model| session::name_role(role, model, &env, &runtime))?;
     let ledger = folder.join("ledger.sqlite");
     let reader = ledger.exists().then(|| Reader::open(&ledger)).transpose()?;
-    let count =
-        |model: &Identity, text: &str| roles.values().find(|role| role.model.identity() == model)?.model.n_tokens(text);
+    let count = |model: &Identity, text: &str| {
+        roles.values().find(|role| role.model.identity() == model).and_then(|role| role.model.n_tokens(text))
+    };
     let questions = || ingest.questions();
     let estimates = estimate(&configured.config, &plan, until, questions, reader.as_ref(), &count)
         .map_err(|error| CommandError::usage(error.to_string()))?;
