@@ -52,7 +52,7 @@ fn stories(folder: &Path) -> Result<(), CommandError> {
             ids.push(row.question_id);
         }
     })?;
-    let stories = gradus::why::tell(&tables, &ids).map_err(CommandError::failure)?;
+    let stories = gradus::why::tell(&tables, &ids)?;
     println!("");
     why::show(folder, &stories, true, &mut std::io::stdout().lock())?;
     if n_questions > SHOWN {
