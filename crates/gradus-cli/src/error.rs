@@ -107,7 +107,7 @@ impl From<TableError> for CommandError {
         match &error {
             TableError::Io { path, source } => Self::io(path, source),
             _ => Self::failure(error)
-                .hint("free some space or mend the folder; tables are rebuilt from the ledger by the same command"),
+                .hint("free some space if the disk is full; `gradus run` rebuilds the tables from the ledger, and asks for nothing again"),
         }
     }
 }

@@ -534,6 +534,24 @@ fn a_file_in_the_place_of_a_folder_is_named_and_the_run_goes_on_without_it() {
     refusal(&output, 2, &["taken: a file stands where a folder is wanted", "`--run-dir`"]);
 }
 
+#[test]
+fn a_damaged_table_is_named_and_rebuilt_by_the_next_run() {
+    let desk = Desk::new();
+    desk.made(&[]);
+    let (whole, recorded) = (desk.table_bytes(), desk.recorded());
+    let table = desk.path("run/tables/questions.parquet");
+    let bytes = fs::read(&table).unwrap();
+    fs::write(&table, &bytes[..bytes.len() / 2]).unwrap();
+    for command in ["why q1", "export", "report"] {
+        let mut gradus = Command::new(GRADUS);
+        let gradus = gradus.args(command.split(' ')).args(["--run-dir", "run"]).current_dir(desk.0.path());
+        let words = ["table run/tables/questions.parquet", "hint: ", "`gradus run` rebuilds the tables"];
+        refusal(&gradus.output().unwrap(), 1, &words);
+    }
+    desk.made(&[]);
+    assert!((desk.table_bytes(), desk.recorded()) == (whole, recorded));
+}
+
 /// Runs a shell script in a namespace of its own, in which it may mount; none where that is not allowed.
 fn with_mounts(desk: &Desk, script: &str) -> Option<Output> {
     let allowed = Command::new("unshare").args(["-rm", "sh", "-c", "mount -t tmpfs none /tmp"]).output();

@@ -37,7 +37,7 @@ impl Server {
     /// A config in this folder; `more` are further lines.
     fn config(&self, folder: &Path, more: &str) {
         let config = format!(
-            "bank: {{path: builtin, license: MIT}}\nlimit: 24\n\
+            "bank: {{path: builtin, license: MIT}}\nlimit: 50\n\
              student: {{model: 'openai:http://{0}/v1#pupil', price: {{input: 1, output: 2}}}}\n\
              teacher: openai:http://{0}/v1#teacher\n\
              probe: {{attempts: 3}}\ngrade: {{grader: pass_rate}}\nsample: {{by: random, size: 8}}\n\
@@ -84,7 +84,7 @@ fn a_dry_run_bounds_what_the_run_asks_and_asks_nothing() {
     assert_eq!(server.n_requests(), 0);
     assert!(!folder.join("gradus-run").exists(), "a dry run makes no run directory");
     assert_eq!(before[0]["stage"], "probe");
-    assert_eq!(pair(&before[0], "requests"), [24 * 3; 2]);
+    assert_eq!(pair(&before[0], "requests"), [50 * 3; 2]);
     assert!(before[0]["mean_completion"].is_null() && before[0]["cost_usd"][1].as_f64().unwrap() > 0.0);
     assert_eq!((&before[1]["stage"], before[1]["n_questions"].as_u64()), (&"distil".into(), Some(8)));
     assert!(before[1]["assumed"].as_bool().unwrap() && before[1]["cost_usd"].is_null());
@@ -92,7 +92,7 @@ fn a_dry_run_bounds_what_the_run_asks_and_asks_nothing() {
 
     told(folder, &["probe"]);
     let n_probed = server.n_requests();
-    assert_eq!(n_probed, 24 * 3);
+    assert_eq!(n_probed, 50 * 3);
     let between = dry("run");
     assert_eq!(pair(&between[0], "requests"), [0, 0]);
     assert!(!between[1]["assumed"].as_bool().unwrap(), "levels are known: the sample is");

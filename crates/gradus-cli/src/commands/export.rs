@@ -67,6 +67,5 @@ pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result
         funnel: &metrics.funnel,
         prompt: &prompt,
     };
-    gradus::export::write(folder, &config.export, &facts)
-        .map_err(|error| CommandError::failure(format!("export: {error}")))
+    Ok(gradus::export::write(folder, &config.export, &facts)?)
 }

@@ -67,7 +67,6 @@ fn outcomes(tables: &Path) -> Result<Outcomes, CommandError> {
     let mut outcomes = Outcomes::new();
     each::<VerdictRow>(tables, |row| {
         outcomes.insert((row.attempt_id, row.role), row.verdict);
-    })
-    .map_err(CommandError::failure)?;
+    })?;
     Ok(outcomes)
 }

@@ -51,9 +51,8 @@ fn stories(folder: &Path) -> Result<(), CommandError> {
         if ids.len() < SHOWN {
             ids.push(row.question_id);
         }
-    })
-    .map_err(CommandError::failure)?;
-    let stories = gradus::why::tell(&tables, &ids).map_err(CommandError::failure)?;
+    })?;
+    let stories = gradus::why::tell(&tables, &ids)?;
     println!("");
     why::show(folder, &stories, true, &mut std::io::stdout().lock())?;
     if n_questions > SHOWN {
@@ -91,7 +90,7 @@ pub(crate) fn stages(
 pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Result<Ran, CommandError> {
     let (ran, metrics) = derive(session, until, args)?;
     let config = &session.configured.config;
-    report::write(&session.folder, &title(&session.folder), config, &metrics).map_err(CommandError::failure)?;
+    report::write(&session.folder, &title(&session.folder), config, &metrics)?;
     Ok(ran)
 }
 
@@ -100,8 +99,7 @@ fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Me
     let progress = Progress::new(args.quiet || args.json);
     let ran = session.run(until, &progress)?;
     let config = &session.configured.config;
-    let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)
-        .map_err(CommandError::failure)?;
+    let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
     session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     Ok((ran, metrics))
 }

@@ -33,12 +33,12 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         return Err(CommandError::usage(format!("{} has no tables", args.run_dir.display()))
             .hint("name the directory of a run with `--run-dir`"));
     }
-    let ids = find(&tables, &args.id).map_err(CommandError::failure)?;
+    let ids = find(&tables, &args.id)?;
     if ids.is_empty() {
         return Err(CommandError::usage(format!("no question, attempt or chain of thought has the id `{}`", args.id))
             .hint("ids stand in the tables, the report and the export; four digits of ours are enough"));
     }
-    let stories = tell(&tables, &ids).map_err(CommandError::failure)?;
+    let stories = tell(&tables, &ids)?;
     let mut out = io::stdout().lock();
     if args.json {
         return stories.iter().try_for_each(|story| writeln!(out, "{}", json!(story))).map_err(CommandError::failure);
