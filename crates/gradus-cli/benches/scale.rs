@@ -81,7 +81,10 @@ fn cost(n_questions: usize, tokens: usize) {
     let mut rounds = Vec::new();
     for turn in 0..TURNS {
         let mut loop_ = Command::new(std::env::current_exe().expect("this program is a file"));
-        loop_.arg("bare").arg(format!("http://{}/v1/chat/completions", mock.address)).arg(home.path().join("bodies.jsonl"));
+        loop_
+            .arg("bare")
+            .arg(format!("http://{}/v1/chat/completions", mock.address))
+            .arg(home.path().join("bodies.jsonl"));
         let output = loop_.stderr(Stdio::inherit()).output().expect("this program runs");
         assert!(output.status.success(), "the bare loop failed");
         let bare: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("the loop prints seconds");
@@ -122,7 +125,8 @@ fn set_up(home: &Path, n_questions: usize, tokens: usize) -> Mock {
             "A baker packs {each} rolls into each of {boxes} boxes and puts {more} more rolls on a tray. In the \
              afternoon the boxes and the tray are taken to the market. How many rolls are taken to the market?"
         );
-        let row = json!({ "id": format!("rolls-{n}"), "question": question, "answer": (each * boxes + more).to_string() });
+        let row =
+            json!({ "id": format!("rolls-{n}"), "question": question, "answer": (each * boxes + more).to_string() });
         writeln!(bank, "{row}").expect("a String takes all");
     }
     std::fs::write(home.join("bank.jsonl"), bank).expect("a file can be written");
