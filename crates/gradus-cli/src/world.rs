@@ -59,7 +59,7 @@ impl World for LiveWorld {
                     source_ids: asked.source_ids.clone(),
                     attempt: asked.work.slot.attempt,
                 };
-                role.model.generate(&request).await.map(Performed::Raw)
+                role.model.answer(&request).await.map(|(raw, completion)| Performed::Answered(raw, completion))
             }
             Task::Execute(execution) => {
                 let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");

@@ -216,6 +216,13 @@ pub trait Model: Send + Sync {
     /// what cannot be read comes as the body of a [`Fault`].
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault>;
 
+    /// [`Model::generate`], and what the answer says.
+    async fn answer(&self, request: &Generate) -> Result<(Raw, Completion), Fault> {
+        let raw = self.generate(request).await?;
+        let completion = raw.read()?;
+        Ok((raw, completion))
+    }
+
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.
     fn n_tokens(&self, _text: &str) -> Option<usize> {
         None

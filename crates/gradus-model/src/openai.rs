@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::fault::{Said, duration, excerpt, seconds_checked};
 use crate::limit::{Limiter, Limits, Outcome};
-use crate::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Wire};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Wire};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -214,8 +214,8 @@ impl OpenAi {
         self.config.idle_timeout.unwrap_or(default)
     }
 
-    /// Sends the request and takes in the answer; also says how many tokens it used.
-    async fn ask(&self, request: &Generate) -> Result<(Raw, Option<u64>), Failure> {
+    /// Sends the request, takes in the answer and reads it.
+    async fn ask(&self, request: &Generate) -> Result<(Raw, Completion), Failure> {
         let idle = self.idle_timeout();
         let body = Bytes::from(self.request_body(request));
         let response = match self.send(request, body.clone(), idle).await {
@@ -238,10 +238,7 @@ impl OpenAi {
         let raw = Raw { wire, body };
         match (raw.read(), cut) {
             // Whole although the connection broke, or the server never closed it.
-            (Ok(completion), _) => {
-                let usage = completion.usage;
-                Ok((raw, usage.prompt.zip(usage.completion).map(|(prompt, completion)| prompt + completion)))
-            }
+            (Ok(completion), _) => Ok((raw, completion)),
             (Err(fault), Some(cut)) if fault.kind == FaultKind::Transient => {
                 Err(Failure { fault: self.scrubbed(cut.fault.with_body(raw.body)), ..cut })
             }
@@ -472,6 +469,10 @@ impl Model for OpenAi {
     }
 
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
+        self.answer(request).await.map(|(raw, _)| raw)
+    }
+
+    async fn answer(&self, request: &Generate) -> Result<(Raw, Completion), Fault> {
         // About four bytes a token; what was really used is settled afterwards.
         let estimate = request.messages.iter().map(|message| message.content.len() as u64).sum::<u64>() / 4;
         let permit = self.limiter.acquire(estimate).await.map_err(|down| {
@@ -479,9 +480,10 @@ impl Model for OpenAi {
             Fault { retry_after: Some(down.retry_after), ..Fault::new(FaultKind::Transient, message) }
         })?;
         match self.ask(request).await {
-            Ok((raw, tokens)) => {
-                permit.settle(Outcome::Answered, tokens);
-                Ok(raw)
+            Ok((raw, completion)) => {
+                let tokens = completion.usage.prompt.zip(completion.usage.completion);
+                permit.settle(Outcome::Answered, tokens.map(|(prompt, completion)| prompt + completion));
+                Ok((raw, completion))
             }
             Err(failure) => {
                 permit.settle(failure.outcome, None);

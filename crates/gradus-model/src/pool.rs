@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::openai::OpenAi;
-use crate::{Fault, FaultKind, Generate, Identity, Info, Model, Raw};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Model, Raw};
 
 /// Bytes of a prompt that decide where it goes: enough to tell questions apart behind a long instruction.
 const PREFIX: usize = 4096;
@@ -106,10 +106,14 @@ impl Model for Pool {
     }
 
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
+        self.answer(request).await.map(|(raw, _)| raw)
+    }
+
+    async fn answer(&self, request: &Generate) -> Result<(Raw, Completion), Fault> {
         let replica = self.choose(request);
         replica.outstanding.fetch_add(1, Ordering::Relaxed);
         let _outstanding = Outstanding(&replica.outstanding);
-        replica.model.generate(request).await
+        replica.model.answer(request).await
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gradus_model::{Fault, FaultKind, Raw, Usage, Wire};
+use gradus_model::{Completion, Fault, FaultKind, Raw, Usage, Wire};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -57,8 +57,8 @@ pub struct Asked {
 /// What a successful try brought.
 #[derive(Debug, Clone)]
 pub enum Performed {
-    /// An answer of a model, unread.
-    Raw(Raw),
+    /// An answer of a model, and what it says.
+    Answered(Raw, Completion),
     /// A run of a program.
     Executed(gradus_sandbox::Outcome),
 }
@@ -221,6 +221,8 @@ impl<W: World> Driver<W> {
         let mut flying: JoinSet<(Key, Landed)> = JoinSet::new();
         // Questions that wait for a key in flight: two of them can want the same.
         let mut wanted: HashMap<Key, Vec<(u64, Slot)>> = HashMap::new();
+        // What landed while work was waiting: that work was looked up in the ledger before.
+        let mut landed_since: HashSet<Key> = HashSet::new();
         let mut given_up = 0;
         let limit = self.config.in_flight as usize;
 
@@ -230,7 +232,11 @@ impl<W: World> Driver<W> {
                     let slot = asked.work.slot;
                     let Some(opened) = open.get_mut(&id) else { continue };
                     // The same work may have landed for another slot since this was queued.
-                    if let Some(outcome) = known(&asked.keys.attempt, &reader, &driven.failures)? {
+                    let again = landed_since.contains(&asked.keys.attempt);
+                    if waiting.is_empty() {
+                        landed_since.clear();
+                    }
+                    if again && let Some(outcome) = known(&asked.keys.attempt, &reader, &driven.failures)? {
                         observer(Event::Found);
                         answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
@@ -280,6 +286,9 @@ impl<W: World> Driver<W> {
             };
             let Some(landed) = landed else { return Ok(driven) };
             let (key, landed) = landed.expect("work in flight does not panic and is not cancelled");
+            if !waiting.is_empty() {
+                landed_since.insert(key);
+            }
             let outcome = match landed {
                 Landed::Settled(outcome) => {
                     given_up = 0;
@@ -519,9 +528,7 @@ impl Recorded {
 /// Reads what came, so far as to tell a result from a fault.
 fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -> Result<Recorded, Fault> {
     match performed? {
-        Performed::Raw(raw) => {
-            let completion =
-                raw.read().map_err(|fault| Fault { body: fault.body.or_else(|| Some(raw.body.clone())), ..fault })?;
+        Performed::Answered(raw, completion) => {
             let form = match raw.wire {
                 Wire::ChatJson => Form::ChatJson,
                 Wire::ChatSse => Form::ChatSse,

@@ -8,12 +8,15 @@
 mod audit;
 mod store;
 
+use std::cell::RefCell;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use zstd::bulk::{Compressor, Decompressor};
 
 pub use audit::{AttemptStats, Problem, ShowError, Shown, Stats, Try};
 pub use store::{Merged, Reader};
@@ -175,9 +178,35 @@ pub struct Stored {
     pub body: Vec<u8>,
 }
 
+/// Level of zstd for bodies.
+const ZSTD_LEVEL: i32 = 3;
+/// Longest body that is unpacked in one piece; one that claims to be longer grows as it goes, in bytes.
+const ONE_PIECE: u64 = 1 << 28;
+
+thread_local! {
+    // A context is large and costs more to make than a short body costs to compress.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(ZSTD_LEVEL).expect("the level is one of zstd's"));
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> =
+        RefCell::new(Decompressor::new().expect("no dictionary is loaded"));
+}
+
 /// Compresses a body for the ledger. Call it off the writer.
 pub fn compress(body: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(body, 3).expect("compressing to memory does not fail")
+    COMPRESSOR.with_borrow_mut(|zstd| zstd.compress(body)).expect("compressing to memory does not fail")
+}
+
+/// Undoes [`compress`].
+///
+/// # Errors
+/// If the bytes are not what it makes.
+pub fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
+    match zstd::zstd_safe::get_frame_content_size(body) {
+        Ok(Some(length)) if length <= ONE_PIECE => {
+            DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(body, length as usize))
+        }
+        _ => zstd::stream::decode_all(body),
+    }
 }
 
 /// Hash kept beside a body.

@@ -4,7 +4,7 @@ use crate::attempt::Source;
 use crate::config::OnTruncated;
 use crate::judge::{self, Judge, Judged, find};
 use crate::prompt::Asker;
-use crate::question::Question;
+use crate::question::{Kind, Question};
 use crate::work::{Answered, Next, Slot, Step};
 
 /// How the student is probed.
@@ -36,14 +36,19 @@ pub struct Probed {
 
 /// What a question still needs, or its attempts. It leaves if no attempt at all was answered.
 pub fn next(config: &Probe, question: &Question, answers: &[Answered]) -> Next<Probed> {
-    let mut missing = Vec::new();
+    let slot = |attempt| Slot { source: Source::Student, attempt, step: Step::Generate };
+    let unasked = (0..config.attempts).any(|attempt| find(answers, slot(attempt)).is_none());
+    let mut missing =
+        if unasked { config.asker.ask(question, Source::Student, 0..config.attempts) } else { Vec::new() };
+    missing.retain(|work| find(answers, work.slot).is_none());
+    // A verdict by rules asks for nothing: it can wait until all attempts are there.
+    if unasked && question.kind != Kind::Code && config.longer.is_none() {
+        return Next::Ask(missing);
+    }
     let mut attempts = Vec::new();
     for attempt in 0..config.attempts {
-        let slot = Slot { source: Source::Student, attempt, step: Step::Generate };
-        let Some(mut answered) = find(answers, slot) else {
-            missing.extend(config.asker.ask(question, Source::Student, attempt..attempt + 1));
-            continue;
-        };
+        let slot = slot(attempt);
+        let Some(mut answered) = find(answers, slot) else { continue };
         let mut judged = judge::next(&config.judge, question, slot, answered, answers);
         if let (Some(longer), Next::Done(first)) = (config.longer, &judged)
             && first.is_truncated()

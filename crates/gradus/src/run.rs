@@ -341,6 +341,7 @@ impl<W: World> Run<'_, W> {
         shared: &mut Shared,
     ) -> Result<Vec<(QuestionId, Level)>, RunError> {
         let reader = self.driver.ledger.reader()?;
+        reader.pin()?;
         let mut attempts = TableWriter::<AttemptRow>::create(&self.tables)?;
         let mut levels = TableWriter::<LevelRow>::create(&self.tables)?;
         let student = &self.plan.probe.asker.model.name;
@@ -430,6 +431,7 @@ impl<W: World> Run<'_, W> {
         shared: &mut Shared,
     ) -> Result<(), RunError> {
         let reader = self.driver.ledger.reader()?;
+        reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
         let mut selection =
             (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;

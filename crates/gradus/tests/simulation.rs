@@ -85,6 +85,12 @@ fn chat(text: &str, finish: &str, n_tokens: u64) -> String {
     .to_string()
 }
 
+/// What a model makes of the bytes that came.
+fn answered(wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> {
+    let raw = Raw { wire, body: body.into() };
+    raw.read().map(|completion| Performed::Answered(raw, completion))
+}
+
 #[async_trait]
 impl World for SimWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
@@ -115,17 +121,14 @@ impl World for SimWorld {
                 }
                 3 => {
                     let cut = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\\\boxed{0}\"}}]}\n\n";
-                    return Ok(Performed::Raw(Raw { wire: Wire::ChatSse, body: cut.to_vec().into() }));
+                    return answered(Wire::ChatSse, cut.to_vec());
                 }
                 4 => {
-                    return Ok(Performed::Raw(Raw {
-                        wire: Wire::ChatJson,
-                        body: b"<html>busy</html>".to_vec().into(),
-                    }));
+                    return answered(Wire::ChatJson, b"<html>busy</html>".to_vec());
                 }
                 5 => {
                     let error = br#"{"error":{"message":"upstream","code":502}}"#;
-                    return Ok(Performed::Raw(Raw { wire: Wire::ChatJson, body: error.to_vec().into() }));
+                    return answered(Wire::ChatJson, error.to_vec());
                 }
                 _ => {}
             }
@@ -147,7 +150,7 @@ impl World for SimWorld {
             _ if code => chat(&format!("```python\nprint({})\n```", answer % 5), "stop", answer % 50),
             _ => chat(&format!("So it is \\boxed{{{}}}.", (answer >> 8) % 3), "stop", answer % 50),
         };
-        Ok(Performed::Raw(Raw { wire: Wire::ChatJson, body: body.into_bytes().into() }))
+        answered(Wire::ChatJson, body.into_bytes())
     }
 
     fn now_ms(&self) -> i64 {

@@ -206,7 +206,7 @@ impl Reader {
             let key: [u8; 32] = blob(0)?.try_into().map_err(|_| self.damaged("a key has not 32 bytes".into()))?;
             let item = Key(key).short();
             let mut wrong = |message: String| problems.push(Problem { item: item.clone(), message });
-            match zstd::stream::decode_all(blob(5)?.as_slice()) {
+            match super::decompress(&blob(5)?) {
                 Ok(body) if body_hash(&body)[..] == blob(4)?[..] => {}
                 Ok(_) => wrong("the body is not the one that was recorded".into()),
                 Err(error) => wrong(format!("the body does not decompress: {error}")),
@@ -215,7 +215,7 @@ impl Reader {
                 wrong("what was asked is missing".into());
                 continue;
             };
-            match zstd::stream::decode_all(payload.as_slice()) {
+            match super::decompress(&payload) {
                 Ok(payload) => {
                     let hash = blake3::hash(&payload);
                     let kind: String = row.get(1).map_err(sqlite)?;

@@ -55,6 +55,12 @@ CREATE TABLE models (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Pages in the WAL after which they are copied into the file. Keys are random, so most pages of the indices
+/// change again and again: the later, the fewer copies.
+const CHECKPOINT_PAGES: u32 = 8_000;
+/// Pages that the writer keeps in memory: enough for the indices of some 100,000 attempts.
+const CACHE_PAGES: u32 = 8_000;
+
 /// How hard a commit tries to survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
@@ -80,7 +86,10 @@ impl Store {
             Durability::Off => "OFF",
         };
         connection
-            .execute_batch(&format!("PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};"))
+            .execute_batch(&format!(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous};
+                 PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}; PRAGMA cache_size={CACHE_PAGES};"
+            ))
             .map_err(sqlite)?;
         let store = Self { path: path.to_owned(), connection };
         if n_tables(&store.connection).map_err(sqlite)? == 0 {
@@ -193,6 +202,12 @@ impl Reader {
         Ok(Self { path: path.to_owned(), connection })
     }
 
+    /// From now on the ledger looks as it does at the next read, until the reader is dropped. Many reads cost less
+    /// so; what is written meanwhile piles up in the WAL.
+    pub fn pin(&self) -> Result<(), LedgerError> {
+        self.connection.execute_batch("BEGIN").map_err(|source| self.sqlite(source))
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -235,7 +250,7 @@ impl Reader {
     }
 
     pub(super) fn decompress(&self, body: &[u8], what: impl Fn() -> String) -> Result<Vec<u8>, LedgerError> {
-        zstd::stream::decode_all(body).map_err(|error| self.damaged(format!("{}: {error}", what())))
+        super::decompress(body).map_err(|error| self.damaged(format!("{}: {error}", what())))
     }
 }
 
