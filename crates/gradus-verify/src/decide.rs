@@ -2,7 +2,7 @@
 
 use crate::extract::{self, Expect};
 use crate::math::{self, Decision};
-use crate::{Answer, Extracted, Form, Kind, Outcome, Proof, Reference, Verdict, choice, text};
+use crate::{Answer, Extracted, Form, Kind, Outcome, Proof, Reference, Verdict, choice, literal, text};
 
 /// Compares an answer with its reference.
 pub fn verify(reference: &Reference, answer: &Answer<'_>) -> Verdict {
@@ -222,7 +222,11 @@ fn by_choice(reference: &Reference, gold: &str, pred: &str) -> Judged {
 }
 
 fn by_text(gold: &str, pred: &str) -> Judged {
-    let (outcome, explanation) = match text::same(gold, pred) {
+    let value = literal::same(gold, pred);
+    let (outcome, explanation) = match value.unwrap_or_else(|| text::same(gold, pred)) {
+        None if value.is_some() => {
+            (Outcome::Undecided, "The reference is a program's value; whether the answer is the same cannot be told.")
+        }
         Some(true) => (Outcome::Correct, "The texts say the same."),
         Some(false) => (Outcome::Incorrect, "The texts differ."),
         None => {
