@@ -1,22 +1,41 @@
 //! Values as a program writes them: quoted texts, lists, tuples, dictionaries. There case, order and every character
 //! between quotes count, which the comparison of texts folds away.
 
-/// Whether an answer is the reference's value. Outer `None`: the reference is no such value; inner `None`: the answer is
-/// none, or a dictionary whose entries may stand in another order.
-pub(crate) fn same(reference: &str, answer: &str) -> Option<Option<bool>> {
+/// What comparing two values told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The same value.
+    Same,
+    /// Another one.
+    Other,
+    /// The answer is no value, or a dictionary whose entries may stand in another order, or a text that may have lost
+    /// the white space at its ends.
+    Unclear,
+}
+
+/// Whether an answer is the reference's value; none if the reference is no value as programs write them.
+pub(crate) fn compare(reference: &str, answer: &str) -> Option<Told> {
     let gold = canonical(reference)?;
     let Some(found) = canonical(answer) else {
-        // A text may have lost its quotes, and with them the white space at its ends.
+        // A text may have lost its quotes.
         let inner = gold.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        return Some(inner.map(|inner| inner.trim() == answer.trim()));
+        return Some(match inner {
+            Some(inner) if inner.trim() != answer.trim() => Told::Other,
+            Some(inner) if inner == inner.trim() => Told::Same,
+            _ => Told::Unclear,
+        });
     };
-    let entries = |text: &str| {
+    let sorted = |text: &str| {
         let mut bytes = text.as_bytes().to_vec();
         bytes.sort_unstable();
         bytes
     };
-    let reordered = gold.starts_with('{') && gold != found && entries(&gold) == entries(&found);
-    Some((!reordered).then(|| gold == found))
+    let reordered = gold.starts_with('{') && sorted(&gold) == sorted(&found);
+    Some(match gold == found {
+        true => Told::Same,
+        false if reordered => Told::Unclear,
+        false => Told::Other,
+    })
 }
 
 /// The value with one kind of quote and without white space outside of quotes; none if it is no such value.
@@ -91,24 +110,26 @@ fn closing_quote(text: &str, quote: char) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::Told::{Other, Same, Unclear};
     use super::*;
 
     #[test]
     fn values_are_compared_to_the_letter() {
-        let check = |gold: &str, answer: &str, expected| assert_eq!(same(gold, answer), expected, "{gold} {answer}");
-        check("'aB'", "\"aB\"", Some(Some(true)));
-        check("'aB'", "'ab'", Some(Some(false)));
-        check("'a  b'", "'a b'", Some(Some(false)));
-        check("'a b '", "a b", Some(Some(true)));
-        check("'a'", "b", Some(Some(false)));
-        check("[1, 2]", "[1,2]", Some(Some(true)));
-        check("[1, 2]", "[2, 1]", Some(Some(false)));
-        check("[[], 'x']", "[[],\"x\"]", Some(Some(true)));
-        check("['a', '', 'b']", "['a', '-', 'b']", Some(Some(false)));
-        check("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", Some(None));
-        check("{'w': 3}", "{u'w': 3}", Some(Some(true)));
-        check("(1, None)", "(1, None)", Some(Some(true)));
-        check("[1, 2]", "one and two", Some(None));
+        let check = |gold: &str, answer: &str, expected| assert_eq!(compare(gold, answer), expected, "{gold} {answer}");
+        check("'aB'", "\"aB\"", Some(Same));
+        check("'aB'", "'ab'", Some(Other));
+        check("'a  b'", "'a b'", Some(Other));
+        check("'a b'", "a b", Some(Same));
+        check("'a b '", "a b", Some(Unclear));
+        check("'a'", "b", Some(Other));
+        check("[1, 2]", "[1,2]", Some(Same));
+        check("[1, 2]", "[2, 1]", Some(Other));
+        check("[[], 'x']", "[[],\"x\"]", Some(Same));
+        check("['a', '', 'b']", "['a', '-', 'b']", Some(Other));
+        check("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", Some(Unclear));
+        check("{'w': 3}", "{u'w': 3}", Some(Same));
+        check("(1, None)", "(1, None)", Some(Same));
+        check("[1, 2]", "one and two", Some(Unclear));
         check("(see above)", "(see above)", None);
         check("'this' or 'that'", "'this' or 'that'", None);
         check("Paris", "paris", None);
