@@ -1,6 +1,7 @@
 //! From reference and answer to a verdict.
 
 use crate::extract::{self, Expect};
+use crate::literal::{self, Told};
 use crate::math::{self, Decision};
 use crate::{Answer, Extracted, Form, Kind, Outcome, Proof, Reference, Verdict, choice, text};
 
@@ -222,8 +223,26 @@ fn by_choice(reference: &Reference, gold: &str, pred: &str) -> Judged {
 }
 
 fn by_text(gold: &str, pred: &str) -> Judged {
-    let (outcome, explanation) = match text::same(gold, pred) {
+    let value = literal::compare(gold, pred);
+    let same = match value {
+        Some(Told::Same) => Some(true),
+        Some(Told::Other) => Some(false),
+        Some(Told::Unclear) => None,
+        None => text::same(gold, pred),
+    };
+    let (outcome, explanation) = match same {
+        None if value.is_some() => {
+            (Outcome::Undecided, "The reference is a program's value; whether the answer is the same cannot be told.")
+        }
         Some(true) => (Outcome::Correct, "The texts say the same."),
+        // `8.5` and `8.50`; letters would be multiplied, which no word allows.
+        Some(false)
+            if !(gold.contains(char::is_alphabetic) || pred.contains(char::is_alphabetic))
+                && value.is_none()
+                && math::compare(gold, pred, None).decision.is_equal() =>
+        {
+            (Outcome::Correct, "The texts are equal numbers.")
+        }
         Some(false) => (Outcome::Incorrect, "The texts differ."),
         None => {
             if math::compare(gold, pred, None).decision.is_equal() {

@@ -43,6 +43,7 @@
 mod choice;
 mod decide;
 mod extract;
+mod literal;
 mod math;
 mod text;
 

@@ -133,3 +133,19 @@ fn a_choice_may_be_named_by_its_text() {
     assert_eq!(check("The answer is (B).", Form::Text), Outcome::Correct);
     assert_eq!(check("It is not A, so the answer is C.", Form::Text), Outcome::Incorrect);
 }
+
+#[test]
+fn texts_that_are_numbers_or_values_are_compared_as_such() {
+    let check = |gold: &str, pred: &str, expected| {
+        let reference = Reference { kind: Kind::Text, values: vec![gold.into()], tolerance: None, options: Vec::new() };
+        let verdict = verify(&reference, &Answer { text: pred, form: Form::Bare });
+        assert_eq!(verdict.outcome, expected, "{gold} against {pred}");
+    };
+    check("8.5", "8.50", Outcome::Correct);
+    check("8.5", "8.6", Outcome::Incorrect);
+    check("ab", "ba", Outcome::Incorrect);
+    check("[1, 2]", "[1,2]", Outcome::Correct);
+    check("[1, 2]", "[2, 1]", Outcome::Incorrect);
+    check("'aB'", "'ab'", Outcome::Incorrect);
+    check("{1: 2, 3: 4}", "{3: 4, 1: 2}", Outcome::Undecided);
+}

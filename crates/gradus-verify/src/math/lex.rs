@@ -272,8 +272,22 @@ impl<'a> Lexer<'a> {
             self.at += code - word.len();
             return self.push(Tok::Text(tail[..code].into()), spaced);
         }
+        if let Some(unit) = self.quotient_of_units(word, &tail[word.len()..]).filter(|_| spaced) {
+            self.at += unit.len() - word.len();
+            return self.push(Tok::Text(unit.into()), spaced);
+        }
         // Subscripts bind to a single letter, so a run before `_` is split.
         self.word(word, spaced);
+    }
+
+    /// `60 km/h` at the end: two units, not four unknowns.
+    fn quotient_of_units(&self, word: &str, rest: &str) -> Option<String> {
+        let below = rest.strip_prefix('/')?.trim_end();
+        let after_number = matches!(self.out.last().map(|t| &t.tok), Some(Tok::Num(..)));
+        let letters = !below.is_empty() && below.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let telling = word.len() + below.len() > 2 || (word, below) == ("m", "s");
+        let unit = format!("{word}/{below}");
+        (after_number && letters && telling && super::units::known(&unit).is_some()).then_some(unit)
     }
 
     fn word(&mut self, word: &str, spaced: bool) {
