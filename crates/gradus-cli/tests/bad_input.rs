@@ -281,7 +281,8 @@ fn a_bank_that_changed_between_two_runs_asks_only_for_what_is_new() {
         "bank.jsonl",
         format!("{}\n{}\n{{\"id\":\"q4\",\"question\":\"What is 4+4?\",\"answer\":8}}\n", rows[2], rows[1]),
     );
-    assert_eq!(desk.made(&[])["n_questions"], 3);
+    let made = desk.made(&[]);
+    assert_eq!((&made["n_questions"], &made["since_last_run"]), (&3.into(), &json!({"new": 1, "gone": 1})));
     assert_eq!(desk.recorded(), recorded + 1 + 3);
     // And back: everything is there.
     desk.write("bank.jsonl", BANK);

@@ -3,7 +3,7 @@
 //! Between `sample` and `select` no stage sees more than one question. What was asked for is read back out of
 //! the ledger, so a table depends on bank, config, seed and ledger, and on nothing else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::sample::{Drawn, Sampled, TooFew, not_drawn, sample};
 use crate::select::{Candidate, select};
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, TableReader,
-    TableWriter, VerdictRow,
+    TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
 use crate::work::{Next, Reason};
@@ -121,6 +121,9 @@ impl Plan {
 pub struct Ran {
     /// Questions that entered.
     pub n_questions: u64,
+    /// How many of them the last run in this directory did not have, and how many it had beside; none before the
+    /// second run.
+    pub since_last: Option<(u64, u64)>,
     /// Questions by level, in the order of [`Level::ALL`].
     pub levels: [u64; Level::COUNT],
     /// Questions that were drawn; none if the run did not come so far.
@@ -225,8 +228,12 @@ impl<W: World> Run<'_, W> {
         until: Until,
     ) -> Result<Ran, RunError> {
         let mut ran = Ran::default();
+        let last = self.last_questions();
         self.clear_tables()?;
-        ran.n_questions = self.write_questions(questions)?;
+        let now = self.write_questions(questions)?;
+        ran.n_questions = now.len() as u64;
+        ran.since_last = last.map(|last| (now.difference(&last).count() as u64, last.difference(&now).count() as u64));
+        drop(now);
         if ran.n_questions == 0 {
             return Err(RunError::NoQuestions);
         }
@@ -322,15 +329,26 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
+    /// The questions of the last run; none if its table is not there or not whole.
+    fn last_questions(&self) -> Option<HashSet<QuestionId>> {
+        let mut last = HashSet::new();
+        let there = each::<QuestionRow>(&self.tables, |row| last.extend(QuestionId::parse(&row.question_id)));
+        there.is_ok_and(|there| there).then_some(last)
+    }
+
     fn write_questions<E: std::fmt::Display>(
         &self,
         questions: impl Iterator<Item = Result<Question, E>>,
-    ) -> Result<u64, RunError> {
+    ) -> Result<HashSet<QuestionId>, RunError> {
         let mut writer = TableWriter::create(&self.tables)?;
+        let mut ids = HashSet::new();
         for question in questions {
-            writer.push(question_row(&question.map_err(|error| RunError::Questions(error.to_string()))?))?;
+            let question = question.map_err(|error| RunError::Questions(error.to_string()))?;
+            ids.insert(question.id);
+            writer.push(question_row(&question))?;
         }
-        Ok(writer.finish()?)
+        writer.finish()?;
+        Ok(ids)
     }
 
     /// Student's attempts, verdicts and levels, from the ledger. Gives back the graded questions in bank order.

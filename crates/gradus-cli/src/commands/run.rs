@@ -174,6 +174,7 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
             json!({
                 "run_dir": session.folder,
                 "n_questions": ran.n_questions,
+                "since_last_run": ran.since_last.map(|(new, gone)| json!({"new": new, "gone": gone})),
                 "levels": levels,
                 "n_sampled": ran.sampled.as_ref().map(|sampled| sampled.drawn.len()),
                 "n_sound_cots": ran.n_sound,
@@ -207,6 +208,11 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
         println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
     } else {
         println!("wrote     {folder}/tables; {}", report.display());
+    }
+    if let Some((new, gone)) = ran.since_last.filter(|since| *since != (0, 0)) {
+        println!(
+            "note      against the last run here, {new} questions are new and {gone} are gone; their answers stay in the ledger"
+        );
     }
     if let Some(sampled) = &ran.sampled {
         let n_stand_in = sampled.drawn.iter().filter(|drawn| drawn.level != drawn.drawn_for).count();
