@@ -283,7 +283,7 @@ fn bare(url: &str, bodies: &Path) {
         .user_agent("gradus/bench")
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(10))
-        .tcp_keepalive(Duration::from_secs(60))
+        .tcp_keepalive(Duration::from_mins(1))
         .no_proxy()
         .tls_certs_only([])
         .build()
