@@ -193,10 +193,7 @@ pub fn compress(body: &[u8]) -> Vec<u8> {
 }
 
 /// Undoes [`compress`].
-///
-/// # Errors
-/// If the bytes are not what it makes.
-pub fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
+fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
     match zstd::zstd_safe::get_frame_content_size(body) {
         Ok(Some(length)) if length <= ONE_PIECE => {
             DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(body, length as usize))
