@@ -10,7 +10,7 @@
 //! with the power either is SQLite's promise with `synchronous=FULL`; what the driver and the stages make of
 //! a lost group is held by the simulation in `crates/gradus/tests`.
 //!
-//! `GRADUS_KILLS=1000` kills more often than the usual 25 times.
+//! `GRADUS_KILLS=1000` kills more often than the usual 25 times, `GRADUS_KILL_SEED=1` at other moments.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -221,7 +221,8 @@ fn kill(home: &Path, run_dir: &Path, mock: &Mock, after: Duration) -> Option<Los
 
 #[test]
 fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
-    let n_kills: usize = std::env::var("GRADUS_KILLS").map_or(25, |n| n.parse().unwrap());
+    let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let (n_kills, seed) = (number("GRADUS_KILLS", 25), number("GRADUS_KILL_SEED", 0) as u64);
     let mock = Mock::start();
     let home = tempfile::tempdir().unwrap();
     let url = format!("openai:http://{}#mock", mock.address);
@@ -242,7 +243,7 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
     assert!(n_generations == asked.answered && n_attempts > n_generations, "{asked:?}: programs are run too");
     println!("an undisturbed run takes {whole:?}, with everything recorded {again:?}, and asks {n_generations} times");
 
-    let mut dice = Dice(0);
+    let mut dice = Dice(seed << 32);
     let mut losses = Vec::new();
     let mut n_late = 0;
     let mut n_directories = 0;

@@ -69,11 +69,17 @@ fn resolve(
     otherwise: impl Fn(&Key) -> Option<Outcome>,
 ) -> Result<Vec<Work>, LedgerError> {
     let mut missing = Vec::new();
+    let mut last: Option<(Work, Key)> = None;
     for work in work {
         if answers.iter().any(|answered| answered.slot == work.slot) {
             continue;
         }
-        let key = work.keys().1.attempt;
+        let payload = match &last {
+            Some((other, payload)) if other.shares_payload(&work) => *payload,
+            _ => work.keys().1.payload,
+        };
+        let key = work.keys_under(payload).attempt;
+        last = Some((work.clone(), payload));
         let outcome = match reader.get(&key)? {
             Some(stored) => Some(read(&stored)),
             None => otherwise(&key),

@@ -7,10 +7,11 @@
 //! replies arrive changes nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use gradus_model::{Completion, Fault, FaultKind, Raw, Usage, Wire};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -182,6 +183,9 @@ struct Open {
     asked: HashSet<Slot>,
 }
 
+/// What is asked, as JSON, and compressed as soon as it is needed so: once for all attempts at it.
+type Payload = Arc<(String, OnceLock<Vec<u8>>)>;
+
 /// What became of a piece of work in flight.
 enum Landed {
     Settled(Outcome),
@@ -217,7 +221,7 @@ impl<W: World> Driver<W> {
         let mut open: HashMap<u64, Open> = HashMap::new();
         let mut n_opened = 0;
         let mut exhausted = false;
-        let mut waiting: VecDeque<(u64, Asked, String)> = VecDeque::new();
+        let mut waiting: VecDeque<(u64, Asked, Payload)> = VecDeque::new();
         let mut flying: JoinSet<(Key, Landed)> = JoinSet::new();
         // Questions that wait for a key in flight: two of them can want the same.
         let mut wanted: HashMap<Key, Vec<(u64, Slot)>> = HashMap::new();
@@ -351,7 +355,7 @@ fn advance<Row>(
     next: &impl Fn(&Question, &[Answered]) -> Next<Row>,
     reader: &Reader,
     driven: &mut Driven,
-    waiting: &mut VecDeque<(u64, Asked, String)>,
+    waiting: &mut VecDeque<(u64, Asked, Payload)>,
     observer: Observer<'_>,
 ) -> Result<(), LedgerError> {
     let Open { question, answers, asked } = open.get_mut(&id).expect("only open questions are advanced");
@@ -368,18 +372,24 @@ fn advance<Row>(
             }
         };
         let mut found = false;
+        let mut last: Option<(Work, Key, Payload)> = None;
         for work in work {
             if !asked.insert(work.slot) {
                 continue;
             }
-            let (payload, keys) = work.keys();
+            if !last.as_ref().is_some_and(|(other, ..)| other.shares_payload(&work)) {
+                let (text, keys) = work.keys();
+                last = Some((work.clone(), keys.payload, Arc::new((text, OnceLock::new()))));
+            }
+            let (_, hash, payload) = last.as_ref().expect("set above");
+            let keys = work.keys_under(*hash);
             let key = keys.attempt;
             if let Some(outcome) = known(&key, reader, &driven.failures)? {
                 found = true;
                 observer(Event::Found);
                 answer(answers, Answered { slot: work.slot, key, outcome });
             } else {
-                waiting.push_back((id, Asked { work, keys, source_ids: question.source_ids.clone() }, payload));
+                waiting.push_back((id, Asked { work, keys, source_ids: question.source_ids.clone() }, payload.clone()));
             }
         }
         if !found {
@@ -397,7 +407,7 @@ async fn settle<W: World>(
     ledger: Arc<Ledger>,
     config: config::Driver,
     asked: Asked,
-    payload: String,
+    payload: Payload,
 ) -> (Key, Landed) {
     let key = asked.keys.attempt;
     let began = Instant::now();
@@ -445,7 +455,7 @@ async fn settle<W: World>(
                 let refusal = derive::refusal(&reason);
                 let refused = Recorded {
                     form: Form::Refusal,
-                    body: refusal,
+                    body: refusal.into(),
                     usage: Usage::default(),
                     cost_usd: None,
                     finish: reason.code.into(),
@@ -485,7 +495,7 @@ async fn acknowledged(ledger: &Ledger, entry: Entry, landed: Landed) -> Landed {
 /// A result about to be recorded.
 struct Recorded {
     form: Form,
-    body: Vec<u8>,
+    body: Bytes,
     usage: Usage,
     cost_usd: Option<f64>,
     finish: String,
@@ -493,7 +503,7 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn entry(&self, request: Request, asked: &Asked, payload: &str) -> Entry {
+    fn entry(&self, request: Request, asked: &Asked, (payload, compressed): &(String, OnceLock<Vec<u8>>)) -> Entry {
         let (kind, model, revision) = match &asked.work.task {
             Task::Generate(generation) => {
                 ("generation", generation.model.name.clone(), generation.model.revision.clone())
@@ -515,7 +525,7 @@ impl Recorded {
                 model,
                 revision,
                 number: asked.work.slot.attempt,
-                payload: ledger::compress(payload.as_bytes()),
+                payload: compressed.get_or_init(|| ledger::compress(payload.as_bytes())).clone(),
                 form: self.form,
                 finish: self.finish.clone(),
                 body: ledger::compress(&self.body),
@@ -535,7 +545,7 @@ fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -
             };
             Ok(Recorded {
                 form,
-                body: raw.body.to_vec(),
+                body: raw.body,
                 usage: completion.usage,
                 cost_usd: completion.cost_usd.or_else(|| world.cost(work, &completion.usage)),
                 finish: derive::finish_name(&completion.finish).to_owned(),
@@ -544,7 +554,7 @@ fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -
         }
         Performed::Executed(outcome) => Ok(Recorded {
             form: Form::Outcome,
-            body: serde_json::to_vec(&outcome).expect("an outcome is plain data"),
+            body: serde_json::to_vec(&outcome).expect("an outcome is plain data").into(),
             usage: Usage::default(),
             cost_usd: None,
             finish: format!("{}/{}", outcome.passed(), outcome.total),

@@ -29,6 +29,8 @@ use store::Store;
 pub const GROUP_ROWS: usize = 64;
 /// Longest time an entry waits for company.
 pub const GROUP_WAIT: Duration = Duration::from_millis(20);
+/// How long the writer sleeps while it waits for company.
+const GROUP_NAP: Duration = Duration::from_millis(2);
 /// Version of the file's layout.
 pub const VERSION: i64 = 1;
 
@@ -197,10 +199,7 @@ pub fn compress(body: &[u8]) -> Vec<u8> {
 }
 
 /// Undoes [`compress`].
-///
-/// # Errors
-/// If the bytes are not what it makes.
-pub fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
+fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
     match zstd::zstd_safe::get_frame_content_size(body) {
         Ok(Some(length)) if length <= ONE_PIECE => {
             DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(body, length as usize))
@@ -242,9 +241,18 @@ impl Ledger {
                     let deadline = Instant::now() + GROUP_WAIT;
                     let mut group = vec![first];
                     while group.len() < GROUP_ROWS {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        let Ok(next) = receiver.recv_timeout(left) else { break };
-                        group.push(next);
+                        match receiver.try_recv() {
+                            Ok(next) => group.push(next),
+                            // Asleep, it need not be woken for each entry.
+                            Err(mpsc::TryRecvError::Empty) => {
+                                let left = deadline.saturating_duration_since(Instant::now());
+                                if left.is_zero() {
+                                    break;
+                                }
+                                std::thread::sleep(left.min(GROUP_NAP));
+                            }
+                            Err(mpsc::TryRecvError::Disconnected) => break,
+                        }
                     }
                     commit(&mut store, group);
                 }

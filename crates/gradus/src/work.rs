@@ -139,14 +139,30 @@ pub struct Keys {
 impl Work {
     /// The payload and the keys of this work. An execution does not depend on the number of the attempt.
     pub fn keys(&self) -> (String, Keys) {
-        let (payload, attempt) = match &self.task {
-            Task::Generate(generation) => (generation.payload(), self.slot.attempt),
-            Task::Execute(execution) => (execution.payload(), 0),
+        let payload = match &self.task {
+            Task::Generate(generation) => generation.payload(),
+            Task::Execute(execution) => execution.payload(),
         };
         let payload = payload.to_string();
-        let hash = blake3::hash(payload.as_bytes());
-        let attempt = Key(*attempt_key(hash.as_bytes(), attempt).as_bytes());
-        (payload, Keys { payload: Key(*hash.as_bytes()), attempt })
+        let keys = self.keys_under(Key(*blake3::hash(payload.as_bytes()).as_bytes()));
+        (payload, keys)
+    }
+
+    /// The keys of this work, given that of its payload.
+    pub(crate) fn keys_under(&self, payload: Key) -> Keys {
+        let attempt = match &self.task {
+            Task::Generate(_) => self.slot.attempt,
+            Task::Execute(_) => 0,
+        };
+        Keys { payload, attempt: Key(*attempt_key(&payload.0, attempt).as_bytes()) }
+    }
+
+    /// Whether this is another attempt at the very same generation. If not, the payloads may be equal all the same.
+    pub(crate) fn shares_payload(&self, other: &Self) -> bool {
+        match (&self.task, &other.task) {
+            (Task::Generate(one), Task::Generate(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
     }
 }
 
