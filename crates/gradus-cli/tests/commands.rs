@@ -174,3 +174,23 @@ fn two_roles_of_one_model_keep_their_own_prices() {
         assert_eq!(row.cost_usd, Some(dollars(row.prompt_tokens, row.completion_tokens, 100.0)));
     }
 }
+
+#[test]
+fn a_reader_that_is_gone_is_no_failure_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bank.jsonl"), "{\"id\": \"q\", \"question\": \"1 + 1?\", \"answer\": \"2\"}\n")
+        .unwrap();
+    let answer = "{\"question_id\": \"q\", \"model\": \"m\", \"response\": \"The answer is 2.\"}\n";
+    std::fs::write(folder.path().join("said.jsonl"), answer).unwrap();
+    std::fs::write(folder.path().join("gradus.yaml"), "bank: bank.jsonl\nstudent: replay:said.jsonl#m\n").unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["probe", "--quiet"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

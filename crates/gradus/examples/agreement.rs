@@ -2,8 +2,8 @@
 //! ../shared/data [FILE...] [--pick N]`.
 //!
 //! Answers go the way of a run: bank, replay, reading, judge. Prints a table with one row per file of recordings that
-//! has labels; `--pick N` prints N of the disagreements as JSONL instead, drawn by the hash of their ids. A label is no
-//! truth: most were computed by other graders.
+//! has labels; with `--pick N` the table goes to stderr, and N of the disagreements come as JSONL on stdout, drawn by the
+//! hash of their ids. A label is no truth: most were computed by other graders.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -87,16 +87,15 @@ async fn main() {
     let questions = questions(folder);
     let judge = Judge::from(&Config::default().judging);
     let sandbox = Sandbox::new(Policy::default()).map_err(|error| eprintln!("no code is judged: {error}")).ok();
-    if pick.is_none() {
-        println!("| file | labels by | answers | agree | right here only | right there only | no answer | undecided |");
-        println!("|---|---|---|---|---|---|---|---|");
-    }
+    let tell = |line: &str| if pick.is_none() { println!("{line}") } else { eprintln!("{line}") };
+    tell("| file | labels by | answers | agree | right here only | right there only | no answer | undecided |");
+    tell("|---|---|---|---|---|---|---|---|");
     let mut disagreements = Vec::new();
     for (name, file) in recordings(folder, wanted) {
         let mut compared = replayed(&file, &questions).await;
         decide(&mut compared, &judge, sandbox.as_ref());
-        if pick.is_none() && !compared.is_empty() {
-            println!("{}", summary(&name, &compared));
+        if !compared.is_empty() {
+            tell(&summary(&name, &compared));
         }
         let differing = compared.iter().filter(|one| one.ours() != one.label());
         disagreements.extend(differing.map(|one| one.as_json(&name)));
