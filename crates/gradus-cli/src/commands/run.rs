@@ -1,6 +1,5 @@
 //! The commands that run stages: all of them, or up to one.
 
-use std::io::Write;
 use std::path::Path;
 
 use gradus::config::{ModelConfig, SamplingConfig};
@@ -161,12 +160,6 @@ fn ledger_facts(session: &Session, ran: &Ran) -> Result<LedgerFacts, CommandErro
 
 /// The closing lines: what was made, what was left out and why, what to type next.
 fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported: Option<&Exported>, report: &Path) {
-    // A reader that is gone (`| head`) is no failure: the files stand.
-    macro_rules! say {
-        ($($part:tt)*) => {
-            drop(writeln!(std::io::stdout(), $($part)*))
-        };
-    }
     let folder = session.folder.display();
     let mut dropped: Vec<_> =
         ran.dropped.iter().map(|((stage, reason), n)| (stage.as_str(), reason.as_str(), *n)).collect();
@@ -176,7 +169,7 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
             Level::ALL.iter().map(|level| (level.to_string(), json!(ran.levels[level.index()]))).collect();
         let dropped: Vec<_> =
             dropped.iter().map(|(stage, reason, n)| json!({"stage": stage, "reason": reason, "n": n})).collect();
-        say!(
+        println!(
             "{}",
             json!({
                 "run_dir": session.folder,
@@ -208,13 +201,13 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
     if until >= Until::Select {
         made.push_str(&format!(", {} kept", ran.n_selected));
     }
-    say!("{made}");
+    println!("{made}");
     let left: Vec<String> = dropped.iter().map(|(stage, reason, n)| format!("{n} {reason} ({stage})")).collect();
-    say!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
+    println!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
     if let Some(exported) = exported {
-        say!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
+        println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
     } else {
-        say!("wrote     {folder}/tables; {}", report.display());
+        println!("wrote     {folder}/tables; {}", report.display());
     }
     if let Some((new, gone)) = ran.since_last.filter(|since| *since != (0, 0)) {
         println!(
@@ -224,16 +217,16 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
     if let Some(sampled) = &ran.sampled {
         let n_stand_in = sampled.drawn.iter().filter(|drawn| drawn.level != drawn.drawn_for).count();
         if n_stand_in > 0 {
-            say!(
+            println!(
                 "note      {n_stand_in} of {} drawn questions stand in for a level that has too few",
                 sampled.drawn.len()
             );
         }
     }
-    exported.iter().flat_map(|exported| &exported.notes).for_each(|note| say!("note      {note}"));
+    exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
     match next {
-        [] => say!("next      open {}", report.display()),
-        commands => commands.iter().for_each(|command| say!("next      {command}")),
+        [] => println!("next      open {}", report.display()),
+        commands => commands.iter().for_each(|command| println!("next      {command}")),
     }
 }
