@@ -10,12 +10,13 @@ use gradus::attempt::Source;
 use gradus::config::{Config, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
 use gradus::ingest::Ingest;
-use gradus::ledger::Ledger;
+use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Plan, Ran, Resolved, Run, Until};
 use gradus::tables::DroppedRow;
+use gradus::work::Outcome;
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use crate::error::{CommandError, Kind};
 use crate::models::{self, Env, Opened};
 use crate::progress::Progress;
-use crate::world::{LiveWorld, Role};
+use crate::world::{LiveWorld, Returned, Role};
 
 /// What every command that runs stages is told.
 #[derive(Debug, clap::Args)]
@@ -342,7 +343,10 @@ pub(crate) fn name_role(
     runtime: &Runtime,
 ) -> Result<(Identity, Role), CommandError> {
     let (asked, _) = runtime.block_on(models::connect(role, model, env))?;
-    Ok((asked.identity().clone(), Role { model: asked, context: model.context, price: model.price.clone() }))
+    Ok((
+        asked.identity().clone(),
+        Role { model: asked, context: model.context, price: model.price.clone(), returned: None },
+    ))
 }
 
 fn open_role(
@@ -362,7 +366,16 @@ fn open_role(
     let identity = asked.identity().clone();
     Ledger::check_model(ledger, &identity, &info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
     let context = info.context;
-    Ok((identity, Role { model: asked, context, price: model.price.clone() }))
+    let returned = match (args.accept_model_change, Reader::open(ledger)?.latest(&identity)?) {
+        (true, _) => None,
+        (false, None) => Some(None),
+        (false, Some(stored)) => match gradus::derive::read(&stored) {
+            Outcome::Completed(completion) => Some(completion.model),
+            _ => Some(None),
+        },
+    };
+    let returned = returned.map(|recorded| Arc::new(Returned::new(recorded)));
+    Ok((identity, Role { model: asked, context, price: model.price.clone(), returned }))
 }
 
 /// A world that only tells the time.

@@ -1,7 +1,7 @@
 //! The world as it is: models behind their endpoints, and the sandbox.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use gradus::attempt::Source;
@@ -14,6 +14,28 @@ use gradus_sandbox::Sandbox;
 /// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
 const TEMPLATE_TOKENS: usize = 64;
 
+/// The name that a model's answers come under. A server that changes it has changed the model.
+pub(crate) struct Returned(Mutex<Option<String>>);
+
+impl Returned {
+    /// Begins with the name in recorded answers; `None` takes the first that comes.
+    pub(crate) fn new(recorded: Option<String>) -> Self {
+        Self(Mutex::new(recorded))
+    }
+
+    /// What is wrong with this name, if it is not the one that answers came under so far.
+    fn differs(&self, name: &str) -> Option<String> {
+        let mut known = self.0.lock().expect("no holder panics");
+        let known = known.get_or_insert_with(|| name.to_owned());
+        (known != name).then(|| {
+            format!(
+                "answers came from `{known}` so far and come from `{name}` now: answers of two models would be mixed; \
+                 `--accept-model-change` goes on"
+            )
+        })
+    }
+}
+
 /// A model with what the run needs to know of it.
 #[derive(Clone)]
 pub(crate) struct Role {
@@ -23,6 +45,8 @@ pub(crate) struct Role {
     pub(crate) context: Option<u32>,
     /// Its price.
     pub(crate) price: Option<Price>,
+    /// Under which name its answers come; none if that does not matter.
+    pub(crate) returned: Option<Arc<Returned>>,
 }
 
 /// Models and sandbox of a run.
@@ -59,7 +83,19 @@ impl World for LiveWorld {
                     source_ids: asked.source_ids.clone(),
                     attempt: asked.work.slot.attempt,
                 };
-                role.model.answer(&request).await.map(|(raw, completion)| Performed::Answered(raw, completion))
+                let (raw, completion) = role.model.answer(&request).await?;
+                if let Some(changed) = completion.model.as_ref().and_then(|name| role.returned.as_ref()?.differs(name))
+                {
+                    let body = Some(raw.body);
+                    return Err(Fault {
+                        kind: FaultKind::ModelNotFound,
+                        message: changed,
+                        body,
+                        status: None,
+                        retry_after: None,
+                    });
+                }
+                Ok(Performed::Answered(raw, completion))
             }
             Task::Execute(execution) => {
                 let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");

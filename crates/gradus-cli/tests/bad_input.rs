@@ -447,6 +447,14 @@ fn an_endpoint_with_another_model_is_refused() {
     assert_eq!(desk.recorded(), recorded);
     desk.made(&[&strs(&asked)[..], &["--accept-model-change"]].concat());
     assert_eq!(desk.recorded(), recorded);
+
+    // Or it says so itself in its answers. What came is kept, but is no attempt.
+    let other = Mock::start(&desk, &["--root", "weights-2", "--answers-as", "m-turbo"]);
+    let asked = [&other.roles("m")[..], &["--set".to_owned(), "probe.attempts=3".to_owned()]].concat();
+    desk.refused(&strs(&asked), 2, &["came from `m` so far", "come from `m-turbo` now", "--accept-model-change"]);
+    assert_eq!(desk.recorded(), recorded);
+    desk.made(&[&strs(&asked)[..], &["--accept-model-change"]].concat());
+    assert!(desk.recorded() > recorded);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub struct MockConfig {
     pub served: Vec<String>,
     /// `root` in `/v1/models`: what identifies the weights.
     pub root: String,
+    /// Name in every answer, in place of the one that was asked.
+    pub answers_as: Option<String>,
     /// `max_model_len` in `/v1/models`; a longer prompt is refused. In tokens of about four bytes.
     pub max_model_len: u32,
     /// If set, requests must carry it as a bearer token.
@@ -61,6 +63,7 @@ impl Default for MockConfig {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
             served: vec!["mock-student".to_owned()],
             root: "mock-weights".to_owned(),
+            answers_as: None,
             max_model_len: 32_768,
             key: None,
             replies: Replies::default(),
@@ -322,7 +325,7 @@ async fn complete(State(server): State<Arc<Server>>, headers: HeaderMap, body: B
     };
     let _in_flight = InFlight(&server.counters);
 
-    let request = match Request::read(&body) {
+    let mut request = match Request::read(&body) {
         Ok(request) => request,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, "BadRequestError", &error.to_string(), None),
     };
@@ -371,6 +374,9 @@ async fn complete(State(server): State<Arc<Server>>, headers: HeaderMap, body: B
         && reply::unit(&[b"cut", &config.faults.seed.to_le_bytes(), &body_hash.to_le_bytes()]) < truncated
     {
         reply.truncate();
+    }
+    if let Some(name) = &config.answers_as {
+        request.model.clone_from(name);
     }
     let kind = if request.stream { "text/event-stream" } else { "application/json" };
     let bytes = if request.stream { reply.to_sse(&request) } else { reply.to_json(&request) };

@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// What identifies the weights in /v1/models
     #[arg(long, default_value = "mock-weights", value_name = "TEXT")]
     root: String,
+    /// Name in every answer, in place of the one that was asked
+    #[arg(long, value_name = "NAME")]
+    answers_as: Option<String>,
     /// About how many tokens a reply has
     #[arg(long, default_value_t = 0, value_name = "N")]
     tokens: usize,
@@ -112,6 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         addr: SocketAddr::new(args.host, args.port),
         served: args.models.clone(),
         root: args.root.clone(),
+        answers_as: args.answers_as.clone(),
         max_model_len: args.max_model_len,
         key,
         replies,
