@@ -152,19 +152,21 @@ fn main() {
     println!("{:.0} responses/s", responses.len() as f64 / seconds);
 
     let golds = rows(&folder.join("golds.jsonl.zst"));
-    let (mut parsed, mut same) = (0, 0);
+    let (mut parsed, mut words, mut same) = (0, 0, 0);
     for row in &golds {
         let gold = field(row, "gold");
         let verdict = verify(&reference(gold, Kind::Math), &Answer { text: gold, form: Form::Bare });
-        let text = verdict.method.starts_with("text");
+        let kind = verdict.method.split('=').next();
+        let text = matches!(kind, Some("word" | "text" | "unread"));
         parsed += usize::from(!text);
+        words += usize::from(kind == Some("word"));
         same += usize::from(verdict.outcome == Outcome::Correct);
         if (text || verdict.outcome != Outcome::Correct) && show == "golds" {
             println!("gold {:?} {:?} {}", verdict.outcome, gold, verdict.method);
         }
     }
     println!(
-        "golds {}: read as mathematics {parsed} ({:.2} %), equal to themselves {same} ({:.2} %)",
+        "golds {}: read as mathematics {parsed} ({:.2} %), as words {words}, equal to themselves {same} ({:.2} %)",
         golds.len(),
         100.0 * f64::from(parsed as u32) / golds.len() as f64,
         100.0 * f64::from(same as u32) / golds.len() as f64

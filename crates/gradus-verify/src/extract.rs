@@ -91,10 +91,7 @@ fn answer_part(response: &str) -> Option<Range<usize>> {
     const CLOSE: &[&str] = &["</think>", "</thinking>", "<|end_of_thought|>", "</reasoning>"];
     const END: &[&str] = &["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "</s>"];
     let (mut start, mut end, mut thinking) = (0, response.len(), false);
-    for (at, byte) in response.bytes().enumerate() {
-        if byte != b'<' {
-            continue;
-        }
+    for (at, _) in response.match_indices('<') {
         let rest = &response[at..];
         if let Some(tag) = CLOSE.iter().find(|tag| rest.starts_with(**tag)) {
             start = at + tag.len();
@@ -448,7 +445,7 @@ fn announced(body: &str, expect: Expect) -> Option<Found> {
         return Some((start..start + clause.trim_end().len(), "answer_phrase"));
     }
     let whole = clause.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '。' | '*' | ',' | '，'));
-    if whole.len() <= 300 && !wordy(whole) && crate::math::kind_of(whole).is_some_and(|k| k != "text") {
+    if whole.len() <= 300 && !wordy(whole) && crate::math::is_math(whole) {
         return Some((start..start + whole.len(), "answer_phrase"));
     }
     // "The largest $n$ is 34": what stands behind the verb.
@@ -462,7 +459,7 @@ fn announced(body: &str, expect: Expect) -> Option<Found> {
                 && !value.contains('$')
                 && !value.contains("\\(")
                 && value.contains(|c: char| c.is_ascii_digit())
-                && crate::math::kind_of(value).is_some_and(|k| k != "text")
+                && crate::math::is_math(value)
             {
                 return Some((from..from + value.len(), "answer_phrase"));
             }
@@ -714,8 +711,7 @@ fn by_kind(body: &str, expect: Expect) -> Option<Found> {
         let start = body.find(whole).unwrap_or(0);
         let plain = whole.trim_end_matches(['.', '。', ' ']);
         // A bare formula is the answer even if it is too deep to read.
-        let formula =
-            !wordy(plain) && (!plain.contains('$') || crate::math::kind_of(plain).is_some_and(|k| k != "text"));
+        let formula = !wordy(plain) && (!plain.contains('$') || crate::math::is_math(plain));
         if formula || expect == Expect::Words {
             return Some((start..start + plain.len(), "whole"));
         }

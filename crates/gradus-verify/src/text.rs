@@ -18,10 +18,18 @@ pub(crate) fn same(a: &str, b: &str) -> Option<bool> {
     if let (Some(p), Some(q)) = (date(&x), date(&y)) {
         return Some(p == q);
     }
-    // Word for word in another order, or with small words left out.
+    // Word for word, with small words left out.
     let (p, q) = (words(&x), words(&y));
     if p == q && !p.is_empty() {
         return Some(true);
+    }
+    let sorted = |mut words: Vec<&str>| {
+        words.sort_unstable();
+        words.join(" ")
+    };
+    if sorted(p.clone()) == sorted(q.clone()) {
+        // In a list the order says nothing; in a sentence it may say everything.
+        return (items(a) == items(b)).then_some(true);
     }
     let short = p.len() <= 2 && q.len() <= 2;
     // Not one word in common.
@@ -172,16 +180,32 @@ pub(crate) fn meaning(text: &str) -> Option<&'static str> {
     GROUPS.iter().find(|(_, list)| list.contains(&n.as_str())).map(|(name, _)| *name)
 }
 
-/// Words that carry meaning, sorted.
+/// The items of a list in words, sorted.
+fn items(text: &str) -> Vec<String> {
+    let text = text.replace(" and ", ",").replace(" or ", ",");
+    let mut out: Vec<String> =
+        text.split([',', ';', '，', '、', '；']).map(|item| words(&normal(item)).join(" ")).collect();
+    out.retain(|item| !item.is_empty());
+    out.sort_unstable();
+    out
+}
+
+/// Words that carry meaning.
 fn words(normal: &str) -> Vec<&str> {
-    let mut out: Vec<&str> = normal
+    normal
         .split(' ')
         .filter(|w| {
             !matches!(*w, "the" | "a" | "an" | "is" | "are" | "it" | "of" | "and" | "be" | "in" | "will" | "answer")
         })
-        .collect();
-    out.sort_unstable();
-    out
+        .collect()
+}
+
+/// What a text is when it is no formula: `word` for one with a known meaning or for names of at most
+/// two words, else `text`.
+pub(crate) fn kind(text: &str) -> &'static str {
+    let names = items(text);
+    let short = !names.is_empty() && names.iter().all(|name| name.split(' ').count() <= 2);
+    if short || meaning(text).is_some() { "word" } else { "text" }
 }
 
 /// Month and day in either order.
@@ -215,5 +239,13 @@ mod tests {
         assert_eq!(same("June 20", "20 June"), Some(true));
         assert_eq!(same("east", "west"), Some(false));
         assert_eq!(same("Yes", "no"), Some(false));
+    }
+
+    #[test]
+    fn lists_of_words_have_no_order_and_sentences_have() {
+        assert_eq!(same("red, green and blue", "blue, red, green"), Some(true));
+        assert_eq!(same("\\text{C,E}", "E, C"), Some(true));
+        assert_eq!(same("Ann is older than Bob", "Bob is older than Ann"), None);
+        assert_eq!(same("x before y, then z", "y before x, then z"), None);
     }
 }

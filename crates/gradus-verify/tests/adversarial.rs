@@ -1,24 +1,68 @@
-//! Hostile input: no panic, no hang, a verdict within a generous wall bound. The limits themselves
-//! are counted, so the verdicts are the same on every machine; the clock only guards the test.
+//! Hostile input: no panic, no hang, a verdict within bounds of time and memory. The limits themselves
+//! are counted, so the verdicts are the same on every machine; the bounds only guard them.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use gradus_verify::{Answer, Form, Kind, Outcome, Reference, verify};
 
-/// Far above the goal of 50 ms in release, for slow and busy machines.
-const BOUND: Duration = Duration::from_secs(5);
+/// CPU time of one verdict; checks of the dev profile slow it down.
+const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
+/// Bytes held at once for one verdict.
+const MEMORY: usize = 64 << 20;
+
+/// The system's allocator, counting what each thread holds.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let held = HELD.get().wrapping_add(layout.size());
+        HELD.set(held);
+        PEAK.set(PEAK.get().max(held));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.set(HELD.get().wrapping_sub(layout.size()));
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// CPU time of this thread where the system tells it, else wall time.
+fn clock(start: Instant) -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = stat.and_then(|stat| stat.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
 
 fn run(gold: &str, pred: &str, form: Form) -> Outcome {
     let reference = Reference { kind: Kind::Math, values: vec![gold.into()], tolerance: None, options: Vec::new() };
     let start = Instant::now();
+    let before = clock(start);
+    let held = HELD.get();
+    PEAK.set(held);
     let verdict = verify(&reference, &Answer { text: pred, form });
-    let took = start.elapsed();
+    let took = clock(start).saturating_sub(before);
+    let memory = PEAK.get() - held;
     let short = |text: &str| text.chars().take(60).collect::<String>();
-    if std::env::var_os("GRADUS_SLOW").is_some() && took > Duration::from_millis(20) {
-        println!("{took:?} for {:?} against {:?} {form:?}", short(pred), short(gold));
+    if std::env::var_os("GRADUS_SLOW").is_some() && (took > BOUND / 4 || memory > MEMORY / 4) {
+        println!("{took:?}, {} kB for {:?} against {:?} {form:?}", memory >> 10, short(pred), short(gold));
         return verdict.outcome;
     }
     assert!(took < BOUND, "{took:?} for {:?} against {:?}", short(pred), short(gold));
+    assert!(memory < MEMORY, "{memory} bytes for {:?} against {:?}", short(pred), short(gold));
     verdict.outcome
 }
 
@@ -112,6 +156,50 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("decimals", "1.".repeat(20_000)),
         ("commas", ",".repeat(n)),
         ("nul", "\0".repeat(n)),
+        ("prose of a megabyte", "So we get that the value of x plus 12 is 30. ".repeat(n / 45)),
+        ("formulas of a megabyte", r"We have $\frac{1}{2} + x = 3$. ".repeat(n / 31)),
+        ("list of a megabyte", "12, ".repeat(n / 4)),
+        ("braced towers", r"10^{10^{10^{10^{10^{10}}}}}".into()),
+        ("tower of arrows", r"3 \uparrow\uparrow\uparrow 5".into()),
+        ("tower as exponent", "2^{-9^{9^{9^9}}}".into()),
+        ("tower of roots", r"\sqrt[9^{9^9}]{9^{9^9}}".into()),
+        ("tower of a sum", "(1+9^{9^{9}})^{9^{9^{9}}} - 9^{9^{9^9}}".into()),
+        ("factorial tower", "9!!!!!!!!!!!!!!!!!!!!".into()),
+        ("factorial of millions", "3000000!".into()),
+        ("quotient of factorials", r"\frac{1000000!}{999999!}".into()),
+        ("sum of factorials", r"\sum_{k=1}^{2000} k!".into()),
+        ("modulus of a tower", r"9^{9^{9^9}} \mod 1000007".into()),
+        (
+            "macros that double",
+            (0..40)
+                .map(|k| {
+                    let letter = |k: u8| char::from(b'a' + k % 26);
+                    format!(r"\newcommand{{\m{0}}}{{\m{1}\m{1}}}", letter(k), letter(k + 1))
+                })
+                .collect::<Vec<_>>()
+                .concat()
+                + r"\ma",
+        ),
+        ("definitions", r"\def\x{\x\x}".repeat(2000) + r"\x"),
+        ("doubling by signs", (0..40).map(|k| format!(r"(x_{{{k}}} \pm {k})")).collect::<Vec<_>>().concat()),
+        ("doubling by powers", "((((((x+y)^9+z)^9+x)^9+y)^9+z)^9+1)^9".into()),
+        (
+            "doubling by nesting",
+            (0..60).fold("x".to_owned(), |inner, k| {
+                format!(r"\frac{{{inner}}}{{{inner}+{k}}}").chars().take(30_000).collect()
+            }),
+        ),
+        ("huge binomials", r"\sum_{k=0}^{10000}\binom{10000}{k}".into()),
+        ("huge exponent of a decimal", "1.0000001^{1000000000}".into()),
+        ("huge modulus", format!(r"{}\mod {}", "9".repeat(9000), "7".repeat(9000))),
+        ("cases", format!(r"\begin{{cases}}{}\end{{cases}}", r"x & x<1\\".repeat(3000))),
+        ("integral of a tower", r"\int_0^{9^{9^9}} x^{9^9} dx".into()),
+        ("limit of a tower", r"\lim_{n\to\infty} n^{n^{n^n}}".into()),
+        ("derivatives", r"\frac{d}{dx}".repeat(60) + r"\sin(e^{x^2})"),
+        ("nested tuples", "(1,".repeat(200) + "1" + &")".repeat(200)),
+        ("nested sets", r"\{1,".repeat(200) + "1" + &r"\}".repeat(200)),
+        ("surrogates", "𝟙𝟚𝟛".repeat(80_000)),
+        ("right to left", "\u{202e}1\u{202c}".repeat(100_000)),
     ]
 }
 
@@ -139,6 +227,7 @@ fn hostile_answers_get_a_verdict_in_time() {
                         | "dollars and digits"
                         | "list"
                         | "set"
+                        | "right to left"
                 );
                 assert!(harmless || outcome != Outcome::Correct, "{name} is not {gold}");
             }
@@ -169,132 +258,5 @@ fn huge_numbers_are_told_apart_without_writing_them_out() {
     ] {
         assert_eq!(run(gold, pred, Form::Bare), Outcome::Incorrect, "{gold} against {pred}");
         assert_eq!(run(pred, gold, Form::Bare), Outcome::Incorrect, "{pred} against {gold}");
-    }
-}
-
-/// A random driver on the stable toolchain: fragments of notation in random order.
-#[test]
-fn random_input_never_panics() {
-    const PIECES: &[&str] = &[
-        r"\frac",
-        "{",
-        "}",
-        "(",
-        ")",
-        "[",
-        "]",
-        r"\{",
-        r"\}",
-        "1",
-        "23",
-        "0.5",
-        "x",
-        "y",
-        "e",
-        "i",
-        r"\pi",
-        "+",
-        "-",
-        "*",
-        "/",
-        "^",
-        "_",
-        r"\sqrt",
-        r"\sin",
-        "sin",
-        r"\log",
-        "=",
-        "<",
-        r"\le",
-        ",",
-        ";",
-        " ",
-        r"\text{cm}",
-        r"\text{",
-        "%",
-        r"\%",
-        "$",
-        r"\\",
-        "&",
-        r"\begin{pmatrix}",
-        r"\end{pmatrix}",
-        r"\boxed{",
-        r"\cup",
-        r"\infty",
-        r"\pm",
-        "|",
-        "!",
-        "'",
-        r"\circ",
-        r"\int",
-        r"\sum_{k=1}^{3}",
-        r"\lim_{x\to 0}",
-        "dx",
-        ":",
-        r"\left",
-        r"\right",
-        "and",
-        "or",
-        "the answer is",
-        "####",
-        "\n",
-        "。",
-        "答案",
-        "π",
-        "²",
-        "½",
-        "…",
-        "\u{c}rac",
-        "1,000",
-        r"\overline{",
-        "E",
-        "(A)",
-        "²",
-        "<think>",
-        "</think>",
-        "mod",
-        r"\binom",
-        "^\\circ",
-        "1/2",
-        "{,}",
-        r"\,",
-        "f(x)",
-        "\u{301}",
-        "é",
-        "\0",
-        "\\",
-        r"\mathbb{R}",
-        r"\in",
-        r"\forall",
-        "e10",
-        ".",
-        "..",
-        "...",
-        "∞",
-        "0",
-        "00",
-    ];
-    let mut state = 0x2545_f491_4f6c_dd1du64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let rounds = std::env::var("GRADUS_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
-    for _ in 0..rounds {
-        let mut text = || {
-            let length = next() % 14 + 1;
-            (0..length).map(|_| PIECES[next() as usize % PIECES.len()]).collect::<String>()
-        };
-        let (gold, pred) = (text(), text());
-        run(&gold, &pred, Form::Bare);
-        run(&gold, &pred, Form::Text);
-        // A reference that announces its answer stands for the announced part.
-        if ["boxed", "answer is", "####", "答案"].iter().any(|phrase| gold.contains(phrase)) {
-            continue;
-        }
-        let itself = run(&gold, &gold, Form::Bare);
-        assert_ne!(itself, Outcome::Incorrect, "{gold:?} differs from itself");
     }
 }

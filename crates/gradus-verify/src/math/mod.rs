@@ -10,12 +10,14 @@ mod family;
 mod field;
 mod group;
 mod interval;
+mod label;
 mod lex;
 mod magnitude;
 mod matrix;
 mod names;
 mod numeric;
 mod parse;
+mod phrase;
 mod polynomial;
 mod quantity;
 mod realset;
@@ -28,6 +30,7 @@ use ast::Node;
 pub(crate) use equal::Decision;
 use lex::Commas;
 use parse::{Fail, Parsed, Reading};
+use phrase::Phrase;
 
 use crate::Tolerance;
 
@@ -56,6 +59,11 @@ impl<'a> Read<'a> {
         }
     }
 
+    /// Words and formulas mixed, where the whole is no formula.
+    fn phrase(&self) -> Option<Phrase> {
+        self.parsed.is_err().then(|| phrase::read(self.text)).flatten()
+    }
+
     fn slash(&self) -> bool {
         self.parsed.as_ref().is_ok_and(|p| p.slash)
     }
@@ -72,11 +80,13 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
     }
     let (g, p) = (Read::new(gold), Read::new(pred));
     let (gold_node, pred_node) = (g.node(), p.node());
-    let name = |read: &Read<'_>, node: &Node| match read.parsed {
+    let (gold_phrase, pred_phrase) = (g.phrase(), p.phrase());
+    let name = |read: &Read<'_>, node: &Node, phrase: &Option<Phrase>| match read.parsed {
+        Err(_) if phrase.is_some() => "phrase",
         Err(Fail::Syntax) => "unread",
         _ => kind(node),
     };
-    let method = format!("{}={}", name(&g, &gold_node), name(&p, &pred_node));
+    let method = format!("{}={}", name(&g, &gold_node, &gold_phrase), name(&p, &pred_node, &pred_phrase));
     if g.parsed.as_ref().err() == Some(&Fail::Limit) || p.parsed.as_ref().err() == Some(&Fail::Limit) {
         return Comparison { decision: Decision::Unknown("over the size limits"), method };
     }
@@ -84,9 +94,25 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
     if matches!(decision, Decision::Unknown(_)) && gold_node == pred_node {
         decision = Decision::Equal(crate::Proof::Exact);
     }
+    // What could not be read, or holds a formula among its words, may say what the other side says.
+    let unclear = |read: &Read<'_>, phrase: &Option<Phrase>| {
+        let words = |c: char| c.is_alphabetic() || c.is_whitespace() || ".,;:!?'\"()-".contains(c);
+        phrase.is_some() || (read.parsed.as_ref().err() == Some(&Fail::Syntax) && !read.text.chars().all(words))
+    };
+    if matches!(decision, Decision::Different(_)) && (unclear(&g, &gold_phrase) || unclear(&p, &pred_phrase)) {
+        decision = Decision::Unknown("one of them could not be read");
+    }
     let worded = matches!(gold_node, Node::Text(_)) || matches!(pred_node, Node::Text(_));
     if !decision.is_equal() && worded && crate::text::same(gold, pred) == Some(true) {
         decision = Decision::Equal(crate::Proof::Exact);
+    }
+    if !decision.is_equal()
+        && let (Some(a), Some(b)) = (&gold_phrase, &pred_phrase)
+    {
+        match phrase::compare(a, b, tolerance) {
+            Decision::Unknown(_) => {}
+            told => decision = told,
+        }
     }
     if !decision.is_equal()
         && let Some(renamed) = family::rename(&gold_node, &pred_node)
@@ -113,11 +139,20 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
             }
         }
     }
+    if decision.is_equal()
+        && let Some(instead) = label::objection(gold, pred, &gold_node, &pred_node)
+    {
+        decision = instead;
+    }
     Comparison { decision, method }
 }
 
 /// A capital `I` against an `i`: the imaginary unit in another hand.
 fn imaginary(gold: &Node, pred: &Node) -> Option<(Node, Node)> {
+    // Alone it is a name, or a Roman numeral.
+    if matches!(gold, Node::Var(_)) || matches!(pred, Node::Var(_)) {
+        return None;
+    }
     let capital = |n: &Node| n.any(&|m| matches!(m, Node::Var(v) if &**v == "I"));
     let unit = |n: &Node| n.any(&|m| matches!(m, Node::Const(ast::Const::I)));
     let replace = |n: &Node| n.substitute("I", &Node::Const(ast::Const::I));
@@ -155,7 +190,7 @@ fn other_readings(g: &Read<'_>, p: &Read<'_>, gold: &Node, pred: &Node) -> Vec<(
     let with = |commas: Commas| Reading { commas, ..Reading::default() };
     if number(gold) && list(pred) && commas(p.text) {
         out.extend(p.again(with(Commas::Thousands)).filter(number).map(|n| (gold.clone(), n)));
-        if !commas(g.text) && g.text.contains('.') {
+        if matches!(pred, Node::List(..)) && !commas(g.text) && g.text.contains('.') {
             out.extend(p.again(with(Commas::Decimal)).filter(number).map(|n| (gold.clone(), n)));
         }
     }
@@ -180,7 +215,7 @@ fn kind(node: &Node) -> &'static str {
         Node::Num(_) | Node::Based(..) => "integer",
         Node::Neg(inner) => kind(inner),
         Node::Div(a, b) if matches!((&**a, &**b), (Node::Num(_), Node::Num(_))) => "fraction",
-        Node::Text(_) => "text",
+        Node::Text(words) => crate::text::kind(words),
         Node::Tuple(..) => "tuple",
         Node::Set(_) => "set",
         Node::List(..) => "list",
@@ -203,6 +238,11 @@ fn kind(node: &Node) -> &'static str {
 /// Whether a text reads as mathematics, and as what.
 pub(crate) fn kind_of(text: &str) -> Option<&'static str> {
     parse::parse(text, Reading::default()).ok().map(|p| kind(&p.node))
+}
+
+/// Whether a text reads as mathematics and not as words.
+pub(crate) fn is_math(text: &str) -> bool {
+    parse::parse(text, Reading::default()).is_ok_and(|parsed| !matches!(parsed.node, Node::Text(_)))
 }
 
 /// Whether a word joins the items of a list.
