@@ -72,6 +72,11 @@ fn a_tolerance_and_an_explanation_can_be_asked_for() {
     };
     assert!(run(&[]).starts_with("incorrect"));
     assert!(run(&["--tolerance", "0.05"]).starts_with("correct"));
+    let options = gradus()
+        .args(["--kind", "choice", "--reference", "A", "--answer", "\\frac12", "--option", "0.5", "--option", "-2"])
+        .output()
+        .unwrap();
+    assert!(options.stdout.starts_with(b"correct\n"));
     let explained = run(&["--explain"]);
     assert!(explained.contains("extracted: 103 (rule bare, bytes 0 to 3)"), "{explained}");
     assert!(explained.contains("\nwitness: "), "{explained}");
@@ -112,13 +117,15 @@ fn references_may_be_numbers_or_lists_and_kinds_differ() {
         json!({ "id": "d", "reference": "Monday", "answer": "monday", "form": "bare", "kind": "text" }),
         json!({ "id": "e", "reference": "200", "answer": "195", "form": "bare", "tolerance": 0.05 }),
         json!({ "id": "f", "reference": "200", "answer": "195", "form": "bare", "tolerance": { "absolute": 4 } }),
+        json!({ "id": "g", "reference": "B", "answer": "0.5", "form": "bare", "kind": "choice", "options": [2, "1/2"] }),
         json!({ "id": null, "reference": "1", "answer": "<think>hm", "form": "text", "question": "?", "more": [] }),
     ];
     let input = rows.map(|row| row.to_string()).join("\r\n\n");
     let (rows, _) = stream(input.as_bytes());
     let verdicts: Vec<&str> = rows.iter().map(|row| row["verdict"].as_str().expect("a verdict")).collect();
-    assert_eq!(verdicts, ["correct", "correct", "correct", "correct", "correct", "incorrect", "no_answer"], "{rows:?}");
-    assert!(rows[6]["extracted"].is_null() && rows[6]["id"].is_null());
+    let last = ["incorrect", "correct", "no_answer"];
+    assert_eq!((&verdicts[..5], &verdicts[5..]), (&["correct"; 5][..], &last[..]), "{rows:?}");
+    assert!(rows[7]["extracted"].is_null() && rows[7]["id"].is_null());
 }
 
 #[test]
@@ -136,6 +143,7 @@ fn a_bad_row_is_answered_with_what_is_wrong() {
     refused(br#"{"id":"a","reference":"1","answer":"1","form":"full"}"#, "`form` must be");
     refused(br#"{"id":"a","reference":"1","answer":"1","form":"bare","kind":"essay"}"#, "`kind` must be");
     refused(br#"{"id":"a","reference":"1","answer":"1","form":"bare","tolerance":-1}"#, "`tolerance` must be");
+    refused(br#"{"id":"a","reference":"B","answer":"1","form":"bare","options":"1"}"#, "`options` must be");
     refused(br#"{"id":"a","reference":"1","answer":"\ud800","form":"bare"}"#, "`answer` must be");
     let row = refused(
         b"{\"id\":\"a\",\"reference\":\"1\",\"answer\":\"\xff\",\"form\":\"bare\"}",

@@ -15,8 +15,9 @@ use crate::error::CommandError;
 /// Compare answers with their references
 ///
 /// With `--jsonl`, one JSON object a line in, one out, in the same order:
-/// in `{"id", "reference", "answer", "form": "bare"|"text", "kind"?: "math"|"choice"|"text"|"code", "tolerance"?}`,
-/// where the reference is a string, a number, a list of accepted ones, or for code `{"tests": {...}}`;
+/// in `{"id", "reference", "answer", "form": "bare"|"text", "kind"?: "math"|"choice"|"text"|"code", "tolerance"?,
+/// "options"?, "question"?}`, where the reference is a string, a number, a list of accepted ones, or for code
+/// `{"tests": {...}}`, `options` are the texts of the options A, B, C ..., and the question is not looked at;
 /// out `{"id", "verdict", "extracted", "method", "explanation"}`, for code also `passed`, `total` and `tests`;
 /// a row that cannot be read gives `{"id"?, "line", "error"}`.
 #[derive(clap::Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// Allowed distance, as a share of the reference
     #[arg(long, value_parser = tolerance, value_name = "SHARE")]
     tolerance: Option<f64>,
+    /// The text of option A, then of B, and so on; for `--kind choice`
+    #[arg(long, allow_hyphen_values = true, value_name = "TEXT")]
+    option: Vec<String>,
     /// Say also what was extracted, by which rule, and what shows the difference
     #[arg(long)]
     explain: bool,
@@ -43,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Read rows from this file, `-` for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["reference", "answer", "kind", "form", "tolerance", "explain", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["reference", "answer", "kind", "form", "tolerance", "option", "explain", "json"])]
     jsonl: Option<PathBuf>,
     /// Run code answers although this system cannot isolate them
     #[arg(long)]
@@ -86,7 +90,7 @@ fn one(args: &Args, answer: &str) -> io::Result<()> {
         },
         values: args.reference.clone(),
         tolerance: args.tolerance.map(Tolerance::Relative),
-        options: Vec::new(),
+        options: args.option.clone(),
     };
     let form = match args.form {
         Form::Bare => gradus_verify::Form::Bare,

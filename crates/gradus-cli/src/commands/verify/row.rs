@@ -23,6 +23,8 @@ struct Row<'a> {
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
     tolerance: Option<&'a RawValue>,
+    #[serde(borrow)]
+    options: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -140,8 +142,12 @@ fn decide(row: &Row<'_>, runner: &Runner, out: &mut Vec<u8>) -> Result<(), Strin
             _ => return Err(format!("`kind` must be math, choice, text or code, and is {}", short(kind.get()))),
         },
     };
-    let reference =
-        Reference { kind, values: values(reference)?, tolerance: tolerance(row.tolerance)?, options: Vec::new() };
+    let reference = Reference {
+        kind,
+        values: values(reference)?,
+        tolerance: tolerance(row.tolerance)?,
+        options: options(row.options)?,
+    };
     let verdict = verify(&reference, &Answer { text: &text, form });
     let answered = Answered {
         id: row.id,
@@ -217,24 +223,34 @@ fn string(value: &RawValue) -> Option<Cow<'_, str>> {
     }
 }
 
+/// A string, or a number as it is written.
+fn string_or_number(value: &RawValue) -> Option<String> {
+    string(value).map(Cow::into_owned).or_else(|| {
+        let number = value.get();
+        number.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| number.to_owned())
+    })
+}
+
+/// The texts of options A, B, C ...
+fn options(value: Option<&RawValue>) -> Result<Vec<String>, String> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let wrong = || format!("`options` must be a list of strings, and is {}", short(value.get()));
+    let list: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(|_| wrong())?;
+    list.into_iter().map(|option| string_or_number(option).ok_or_else(wrong)).collect()
+}
+
 /// Accepted answers: a string, a number as it is written, or a list of them.
 fn values(reference: &RawValue) -> Result<Vec<String>, String> {
     let json = reference.get();
-    let one = |value: &RawValue| {
-        string(value).map(Cow::into_owned).or_else(|| {
-            let number = value.get();
-            number.starts_with(|c: char| c == '-' || c.is_ascii_digit()).then(|| number.to_owned())
-        })
-    };
     let wrong = || format!("`reference` must be a string, a number or a list of them, and is {}", short(json));
     if !json.starts_with('[') {
-        return one(reference).map(|value| vec![value]).ok_or_else(wrong);
+        return string_or_number(reference).map(|value| vec![value]).ok_or_else(wrong);
     }
     let list: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| format!("`reference`: {error}"))?;
     if list.is_empty() {
         return Err("`reference` is an empty list: no answer would be right".to_owned());
     }
-    list.into_iter().map(|value| one(value).ok_or_else(wrong)).collect()
+    list.into_iter().map(|value| string_or_number(value).ok_or_else(wrong)).collect()
 }
 
 /// A share of the reference, or `{"relative": share}`, or `{"absolute": distance}`.

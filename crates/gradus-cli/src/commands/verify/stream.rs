@@ -64,7 +64,7 @@ fn answer(batch: &Batch, runner: &row::Runner) -> Vec<Vec<u8>> {
         row::error(None, batch.first_line, &format!("the row is longer than {} MiB", MAX_ROW >> 20), &mut out);
         return vec![out];
     }
-    let numbered = (batch.first_line..).zip(batch.lines.split(|byte| *byte == b'\n'));
+    let numbered = (batch.first_line..).zip(split_lines(&batch.lines));
     let rows: Vec<(u64, &[u8])> = numbered.filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
     // Small enough to share out evenly, large enough not to notice.
     let n_together = (rows.len() / (rayon::current_num_threads() * 8)).clamp(1, 64);
@@ -76,6 +76,16 @@ fn answer(batch: &Batch, runner: &row::Runner) -> Vec<Vec<u8>> {
         out
     });
     pieces.collect()
+}
+
+/// As `split` on line ends, which looks at every byte on its own.
+fn split_lines(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', lines).chain([lines.len()]).map(move |end| {
+        let line = &lines[start..end];
+        start = end + 1;
+        line
+    })
 }
 
 /// Cuts what comes into batches of whole lines.
@@ -92,7 +102,7 @@ fn read(input: &mut impl Read, max_row: usize, sender: &SyncSender<io::Result<Ba
         };
         let mut came = &buffer[..n_bytes];
         if skipping {
-            let Some(end) = came.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr::memchr(b'\n', came) else {
                 if n_bytes == 0 {
                     return Ok(());
                 }
@@ -102,7 +112,7 @@ fn read(input: &mut impl Read, max_row: usize, sender: &SyncSender<io::Result<Ba
             skipping = false;
             first_line += 1;
         }
-        let last = came.iter().rposition(|byte| *byte == b'\n');
+        let last = memchr::memrchr(b'\n', came);
         if let Some(last) = last {
             held.extend_from_slice(&came[..last]);
             came = &came[last + 1..];
@@ -110,7 +120,7 @@ fn read(input: &mut impl Read, max_row: usize, sender: &SyncSender<io::Result<Ba
         let at_end = n_bytes == 0;
         if last.is_some() || (at_end && !held.is_empty()) {
             let lines = std::mem::take(&mut held);
-            let n_lines = lines.split(|byte| *byte == b'\n').count() as u64;
+            let n_lines = memchr::memchr_iter(b'\n', &lines).count() as u64 + 1;
             if sender.send(Ok(Batch { first_line, lines, too_long: false })).is_err() {
                 return Ok(());
             }
