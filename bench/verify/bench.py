@@ -201,14 +201,12 @@ def coverage(workers, golds):
         if worker.name == STRINGS:
             continue
         found = verdicts([worker], golds, 1)[worker.name]
-        # Ours says in `method` how both sides were read; theirs says whether it found more than a string.
-        reading = [reply.get("method", "unread").split("=")[0] for reply in found.values()]
-        words = sum(name == "text" for name in reading) if worker.name == OURS else 0
-        parsed = (
-            sum(name != "unread" for name in reading)
-            if worker.name == OURS
-            else sum(bool(reply.get("parsed")) for reply in found.values())
-        )
+        # Ours says in `method` how the reference was read; theirs says whether it found more than a string.
+        if worker.name == OURS:
+            reading = [reply["method"].split("=")[0] for reply in found.values()]
+            parsed, words = sum(kind not in ("unread", "text") for kind in reading), reading.count("word")
+        else:
+            parsed, words = sum(bool(reply.get("parsed")) for reply in found.values()), 0
         same = sum(reply["verdict"] == "correct" for reply in found.values())
         share = lambda k: f"{k} ({100 * k / len(golds):.2f} %)"
         lines.append([worker.name, len(golds), share(parsed), share(words), share(same)])

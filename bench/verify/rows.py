@@ -1,6 +1,7 @@
 """The rows of the comparison: shared cases where they are, and the crate's own."""
 
 import json
+import math
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ def speed_sets(rows, golds, limit):
             thinking.append(row(**{**plain(r), "id": f"thinking-{k}", "answer": text}))
         sets["responses with 30 kB of thinking"] = thinking
     most = limit or 1000
-    return {name: members[:: max(1, len(members) // most)] for name, members in sets.items()}
+    return {name: members[:: math.ceil(len(members) / most)] for name, members in sets.items() if members}
 
 
 def pair(name, reference, answer, expected):

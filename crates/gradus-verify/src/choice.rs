@@ -3,8 +3,13 @@
 /// Longer texts are no option.
 const MAX_BYTES: usize = 1000;
 
-/// The option letter an answer consists of: `B`, `(b)`, `\textbf{(E)}\ 12`, `C) 42`, `D. both`.
+/// The option letter an answer consists of: `B`, `(b)`, `\textbf{(E)}\ 12`, `C) 42`, `D. both`, `C Cecile`.
 pub(crate) fn letter(text: &str) -> Option<char> {
+    marked_letter(text).or_else(|| letter_and_text(text))
+}
+
+/// An option letter that stands alone or is marked as one: all of these but `C Cecile`.
+pub(crate) fn marked_letter(text: &str) -> Option<char> {
     if text.len() > MAX_BYTES {
         return None;
     }
@@ -26,17 +31,20 @@ pub(crate) fn letter(text: &str) -> Option<char> {
         Some('.' | ':') => rest[1..].chars().next().is_none_or(char::is_whitespace),
         _ => false,
     };
-    if alone || (closed && (opened || first.is_ascii_uppercase())) {
-        return Some(upper);
+    (alone || (closed && (opened || first.is_ascii_uppercase()))).then_some(upper)
+}
+
+/// The letter and the option's text with nothing but a space between.
+fn letter_and_text(text: &str) -> Option<char> {
+    if text.len() > MAX_BYTES {
+        return None;
     }
-    // `C Cecile`: the letter and the option's text.
-    if first.is_ascii_uppercase() && next == Some(' ') && first != 'A' && first != 'I' {
-        let word = rest.trim_start().chars().next();
-        if word.is_some_and(|c| c.is_alphanumeric() || c == '$') && rest.split_whitespace().count() <= 6 {
-            return Some(upper);
-        }
-    }
-    None
+    let plain = undress(text);
+    let mut chars = plain.chars();
+    let first = chars.next().filter(|c| matches!(c, 'B'..='P') && *c != 'I')?;
+    let rest = chars.as_str().strip_prefix(' ')?;
+    let word = rest.trim_start().chars().next();
+    (word.is_some_and(|c| c.is_alphanumeric() || c == '$') && rest.split_whitespace().count() <= 6).then_some(first)
 }
 
 /// Several letters: `A, C`, `ABD`, `C, F, H`.

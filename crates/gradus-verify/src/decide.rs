@@ -67,7 +67,7 @@ fn find(reference: &Reference, golds: &[String], answer: &Answer<'_>) -> Option<
     let text = answer.text;
     if answer.form == Form::Bare {
         let trimmed = text.trim();
-        if trimmed.is_empty() {
+        if blank(trimmed) {
             return None;
         }
         let start = text.find(trimmed).unwrap_or(0);
@@ -88,13 +88,18 @@ fn find(reference: &Reference, golds: &[String], answer: &Answer<'_>) -> Option<
             }
         }
     };
-    extract::find(text, expect)
+    extract::find(text, expect).filter(|found| !blank(&found.text))
+}
+
+/// Whether nothing is said: a gap that was never filled in, such as `___` or `...`.
+fn blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || "_.?-*#\\$…–—".contains(c))
 }
 
 /// A reference that is an option letter, and not the name of a variable in lower case.
 fn option_letter(gold: &str) -> bool {
     let plain = gold.trim().trim_matches('$');
-    choice::letter(plain).is_some() && plain.chars().any(|c| c.is_ascii_uppercase())
+    choice::marked_letter(plain).is_some() && plain.chars().any(|c| c.is_ascii_uppercase())
 }
 
 fn words_only(gold: &str) -> bool {
@@ -158,9 +163,9 @@ fn one(reference: &Reference, gold: &str, pred: &str) -> Judged {
         Kind::Text => by_text(gold, pred),
         Kind::Math => {
             if option_letter(gold)
-                && let Some(judged) = letters(gold, pred)
+                && let (Some(g), Some(p)) = (choice::marked_letter(gold), choice::marked_letter(pred))
             {
-                return judged;
+                return judged_letters(&g.to_string(), &p.to_string());
             }
             by_math(reference, gold, pred)
         }

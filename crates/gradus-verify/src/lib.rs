@@ -27,14 +27,17 @@
 //! mean. What cannot be decided is [`Outcome::Undecided`], never a guess.
 //!
 //! Conventions, where mathematics alone does not decide:
-//! - A decimal reference of three or more significant digits accepts what rounds to it; an exact
-//!   reference accepts no approximation, but a fraction accepts its rounding to four or more digits.
+//! - A decimal reference of three or more significant digits accepts what rounds to it, one of two is
+//!   undecided there; an exact reference accepts no approximation, but a fraction accepts its
+//!   rounding to four or more digits.
 //! - A unit may be missing on one side; units that conflict make a difference, known ones convert.
 //!   `5 %` is `0.05` and, with the sign left out, `5`.
 //! - Expressions are equal if they are where both are defined, but for isolated points. Letters
 //!   under logarithms are positive. Odd roots of negative numbers are real or principal.
 //! - `y = f` may be answered by `f`; lists have no order, tuples have; a list counts repetitions, a
-//!   set does not.
+//!   set does not; items with names of their own belong to their names.
+//! - Words beside formulas may be left out, but not contradict: `maximum 5` and `minimum 5` are left
+//!   undecided.
 //!
 //! Limits are counted (bytes, depth, nodes, bits, steps), never timed: the same input gets the same
 //! verdict on every machine and thread.

@@ -83,6 +83,68 @@ impl Tree {
     }
 }
 
+/// The field in which an oracle of our own evaluates: independent of the verifier's.
+const PRIME: u64 = (1 << 31) - 1;
+
+impl Tree {
+    /// The value at a point, for rational trees.
+    fn at(&self, point: [u64; 3]) -> u64 {
+        match self {
+            Self::Number(n) => *n as u64,
+            Self::Variable(k) => point[*k],
+            Self::Sum(a, b) => (a.at(point) + b.at(point)) % PRIME,
+            Self::Difference(a, b) => (a.at(point) + PRIME - b.at(point)) % PRIME,
+            Self::Product(a, b) => a.at(point) * b.at(point) % PRIME,
+            Self::Quotient(a, n) => a.at(point) * inverse(u64::from(*n)) % PRIME,
+            Self::Square(a) => a.at(point) * a.at(point) % PRIME,
+            Self::Root(_) | Self::Sine(_) | Self::Exponential(_) => unreachable!("rational trees have none"),
+        }
+    }
+
+    /// Whether two rational trees are the same function, up to a chance of degree / 2^93.
+    fn same(&self, other: &Self) -> bool {
+        let points = [
+            [271_828_182, 845_904_523, 536_028_747],
+            [314_159_265, 358_979_323, 846_264_338],
+            [141_421_356, 237_309_504, 880_168_872],
+        ];
+        points.iter().all(|point| self.at(*point) == other.at(*point))
+    }
+
+    /// The same tree with its `k`-th leaf, counted round and round, made another.
+    fn perturbed(&self, k: usize) -> Self {
+        let change = |a: &Self| Box::new(a.perturbed(k / 2));
+        match self {
+            Self::Number(n) => Self::Number(n + 1),
+            Self::Variable(v) => Self::Variable((v + 1) % 3),
+            Self::Sum(a, b) if k.is_multiple_of(2) => Self::Sum(change(a), b.clone()),
+            Self::Sum(a, b) => Self::Sum(a.clone(), change(b)),
+            Self::Difference(a, b) if k.is_multiple_of(2) => Self::Difference(change(a), b.clone()),
+            Self::Difference(a, b) => Self::Difference(a.clone(), change(b)),
+            Self::Product(a, b) if k.is_multiple_of(2) => Self::Product(change(a), b.clone()),
+            Self::Product(a, b) => Self::Product(a.clone(), change(b)),
+            Self::Quotient(a, n) => Self::Quotient(change(a), *n),
+            Self::Square(a) => Self::Square(change(a)),
+            Self::Root(a) => Self::Root(change(a)),
+            Self::Sine(a) => Self::Sine(change(a)),
+            Self::Exponential(a) => Self::Exponential(change(a)),
+        }
+    }
+}
+
+/// By Fermat's little theorem.
+fn inverse(n: u64) -> u64 {
+    let (mut power, mut base, mut exponent) = (1, n, PRIME - 2);
+    while exponent > 0 {
+        if exponent % 2 == 1 {
+            power = power * base % PRIME;
+        }
+        base = base * base % PRIME;
+        exponent /= 2;
+    }
+    power
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -97,6 +159,20 @@ proptest! {
         let shifted = format!("{}+\\frac{{{shift}}}{{7}}", tree.latex());
         prop_assert_eq!(judge(&tree.latex(), &shifted), Outcome::Incorrect);
         prop_assert_eq!(judge(&shifted, &tree.latex()), Outcome::Incorrect);
+    }
+
+    #[test]
+    fn a_perturbed_expression_differs_where_an_oracle_says_so(tree in tree(false), k in 0..1000usize) {
+        let other = tree.perturbed(k);
+        let expected = if tree.same(&other) { Outcome::Correct } else { Outcome::Incorrect };
+        prop_assert_eq!(judge(&tree.latex(), &other.latex()), expected);
+        prop_assert_eq!(judge(&other.rewritten(), &tree.rewritten()), expected);
+    }
+
+    #[test]
+    fn two_expressions_compare_as_an_oracle_says(a in tree(false), b in tree(false)) {
+        let expected = if a.same(&b) { Outcome::Correct } else { Outcome::Incorrect };
+        prop_assert_eq!(judge(&a.latex(), &b.rewritten()), expected);
     }
 
     #[test]
@@ -118,8 +194,10 @@ proptest! {
         let spaced = text.replace('+', " + ").replace("\\left(", " \\left( ");
         let wrapped = format!("\\left(\\left({{{text}}}\\right)\\right)");
         let boxed = format!("$\\boxed{{{text}}}$");
-        for other in [spaced, wrapped, boxed] {
+        let plain = text.replace("\\left", "").replace("\\right", "");
+        for other in [spaced, wrapped, boxed, plain] {
             prop_assert_eq!(judge(&text, &other), Outcome::Correct, "{}", other);
+            prop_assert_eq!(judge(&other, &text), Outcome::Correct, "{}", other);
         }
     }
 

@@ -29,7 +29,12 @@ impl Parser<'_> {
             k = close + 1;
             simple && k < self.end && matches!(self.toks[k].tok, Tok::Rel(Rel::Eq)) && close > self.at + 1
         };
-        if !applied && !defines() {
+        // Nobody writes `I(0)` for nothing.
+        let at_zero = || {
+            matches!((self.peek(), self.peek_at(1), self.peek_at(2)),
+                (Some(Tok::Open('(')), Some(Tok::Num(zero, _)), Some(Tok::Close(')'))) if zero.value == RBig::ZERO)
+        };
+        if !applied && !at_zero() && !defines() {
             return Ok(Node::Var(name.into()));
         }
         let mut full = name.to_owned();
@@ -230,6 +235,10 @@ impl Parser<'_> {
         else {
             return None;
         };
+        // A sign such as `½` is a literal without digits.
+        if raw.is_empty() || !raw.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
         // `product` joins the two.
         let node = Node::Apply("repeat".into(), vec![Node::Num(digits.clone()), Node::int(raw.len() as i64)]);
         self.at += 3;

@@ -416,9 +416,9 @@ pub(crate) fn near(node: &Node, center: &RBig, radius: &RBig) -> Option<bool> {
 
 /// Whether the two agree as a decimal and what it was rounded from.
 ///
-/// A reference with three or more significant digits is met by everything that rounds to it. With
-/// two, only by values that are no short decimals themselves (else 0.52 would meet 0.5). An exact
-/// fraction is met by a decimal of four or more digits that it rounds to.
+/// A reference with three or more significant digits is met by everything that rounds to it. One of
+/// two digits may be exact or rounded, so that it is undecided whether 1/6 meets 0.17; a short decimal
+/// does not. An exact fraction is met by a decimal of four or more digits that it rounds to.
 pub(crate) fn rounded(gold: &Node, pred: &Node) -> Option<Decision> {
     if let Some((value, places, digits)) = decimal(gold) {
         let long = match decimal(pred) {
@@ -429,6 +429,11 @@ pub(crate) fn rounded(gold: &Node, pred: &Node) -> Option<Decision> {
             },
         };
         let enough = digits >= 3 || (digits == 2 && long);
+        let met = if digits >= 3 {
+            Decision::Equal(Proof::Certified)
+        } else {
+            Decision::Unknown("a reference of two digits may be exact or rounded")
+        };
         // Calculators cut off rather than round: a whole unit for long decimals of exact values.
         let radius = half_unit(places);
         let radius = if digits >= 8 && decimal(pred).is_none() { radius * RBig::from(2) } else { radius };
@@ -437,7 +442,7 @@ pub(crate) fn rounded(gold: &Node, pred: &Node) -> Option<Decision> {
             let coarser = decimal(pred).is_some_and(|(_, p, _)| p < places)
                 || matches!(exact::value(pred), Ok(v) if exact::is_integer(&v) && decimal(pred).is_none());
             if !coarser {
-                return Some(Decision::Equal(Proof::Certified));
+                return Some(met);
             }
         }
         return None;

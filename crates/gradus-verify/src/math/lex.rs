@@ -295,6 +295,18 @@ impl<'a> Lexer<'a> {
             let tok = names::constant(word).map_or_else(|| Tok::Id(word.into()), Tok::Const);
             return self.push(tok, spaced);
         }
+        // `twenty-five` is no difference.
+        if word.ends_with("ty")
+            && names::number_word(word).is_some()
+            && let Some(tail) = self.rest().strip_prefix('-')
+        {
+            let unit = &tail[..tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len())];
+            let whole = format!("{word}-{unit}");
+            if names::number_word(&whole).is_some() {
+                self.at += 1 + unit.len();
+                return self.push(Tok::Text(whole.into()), spaced);
+            }
+        }
         let after_number = matches!(self.out.last().map(|t| &t.tok), Some(Tok::Num(..) | Tok::Close(_)));
         if let Some(join) = names::join(word) {
             return self.push(Tok::Join(join), spaced);
@@ -312,6 +324,10 @@ impl<'a> Lexer<'a> {
             return self.push(Tok::Fun(fun), spaced);
         }
         match word {
+            // English words that begin like a function or a constant.
+            "pie" | "pin" | "pit" | "sine" | "sing" | "sink" | "tank" | "tang" | "logs" | "mine" | "mint" => {
+                return self.push(Tok::Text(word.into()), spaced);
+            }
             "sqrt" => return self.push(Tok::Cmd("sqrt".into()), spaced),
             "frac" | "dfrac" => return self.push(Tok::Cmd("frac".into()), spaced),
             "mod" => return self.push(Tok::Fun(Fun::Mod), spaced),

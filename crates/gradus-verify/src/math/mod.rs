@@ -10,6 +10,7 @@ mod family;
 mod field;
 mod group;
 mod interval;
+mod label;
 mod lex;
 mod magnitude;
 mod matrix;
@@ -138,11 +139,20 @@ pub(crate) fn compare(gold: &str, pred: &str, tolerance: Option<Tolerance>) -> C
             }
         }
     }
+    if decision.is_equal()
+        && let Some(instead) = label::objection(gold, pred, &gold_node, &pred_node)
+    {
+        decision = instead;
+    }
     Comparison { decision, method }
 }
 
 /// A capital `I` against an `i`: the imaginary unit in another hand.
 fn imaginary(gold: &Node, pred: &Node) -> Option<(Node, Node)> {
+    // Alone it is a name, or a Roman numeral.
+    if matches!(gold, Node::Var(_)) || matches!(pred, Node::Var(_)) {
+        return None;
+    }
     let capital = |n: &Node| n.any(&|m| matches!(m, Node::Var(v) if &**v == "I"));
     let unit = |n: &Node| n.any(&|m| matches!(m, Node::Const(ast::Const::I)));
     let replace = |n: &Node| n.substitute("I", &Node::Const(ast::Const::I));
@@ -180,7 +190,7 @@ fn other_readings(g: &Read<'_>, p: &Read<'_>, gold: &Node, pred: &Node) -> Vec<(
     let with = |commas: Commas| Reading { commas, ..Reading::default() };
     if number(gold) && list(pred) && commas(p.text) {
         out.extend(p.again(with(Commas::Thousands)).filter(number).map(|n| (gold.clone(), n)));
-        if !commas(g.text) && g.text.contains('.') {
+        if matches!(pred, Node::List(..)) && !commas(g.text) && g.text.contains('.') {
             out.extend(p.again(with(Commas::Decimal)).filter(number).map(|n| (gold.clone(), n)));
         }
     }

@@ -155,6 +155,61 @@ pub(crate) fn join(word: &str) -> Option<Join> {
     })
 }
 
+/// Whether a word turns what it says about a value into its opposite.
+pub(crate) fn negates(word: &str) -> bool {
+    matches!(word, "not" | "no" | "never" | "without" | "except" | "neither" | "cannot" | "isn't" | "aren't")
+}
+
+/// Whether a word before a formula makes another value of it: `square of 5`, `at least 3`.
+pub(crate) fn alters(word: &str) -> bool {
+    matches!(
+        word,
+        "minus"
+            | "negative"
+            | "than"
+            | "least"
+            | "most"
+            | "divided"
+            | "times"
+            | "half"
+            | "twice"
+            | "double"
+            | "triple"
+            | "power"
+            | "between"
+            | "multiple"
+            | "multiples"
+            | "divisor"
+            | "divisors"
+            | "factor"
+            | "factors"
+            | "square"
+            | "squared"
+            | "cube"
+            | "sum"
+            | "product"
+            | "difference"
+            | "quotient"
+            | "ratio"
+            | "root"
+            | "roots"
+            | "reciprocal"
+            | "inverse"
+            | "opposite"
+            | "complement"
+            | "quarter"
+            | "quarters"
+            | "third"
+            | "thirds"
+            | "under"
+            | "over"
+            | "below"
+            | "above"
+            | "up"
+            | "until"
+    )
+}
+
 /// Whether a run of letters is an ordinary short word and no product of variables.
 pub(crate) fn is_short_word(word: &str) -> bool {
     matches!(
@@ -250,9 +305,78 @@ pub(crate) fn number_word(word: &str) -> Option<i64> {
             "seventy" => Some(70),
             "eighty" => Some(80),
             "ninety" => Some(90),
-            _ => None,
+            _ => {
+                let (tens, unit) = word.split_once('-')?;
+                Some(number_word(tens)? + number_word(unit).filter(|unit| (1..10).contains(unit))?)
+            }
         }
     })
+}
+
+/// A number in several words: `five hundred`, `minus two thousand thirty`.
+pub(crate) fn number_words(text: &str) -> Option<i64> {
+    let mut words = text.split_whitespace().peekable();
+    let negative = words.next_if(|word| matches!(*word, "minus" | "negative")).is_some();
+    words.peek()?;
+    let (mut total, mut section) = (0i64, 0i64);
+    for word in words {
+        match scale_word(word) {
+            Some(100) => section = section.max(1) * 100,
+            Some(scale) => {
+                total = total.checked_add(section.max(1).checked_mul(scale)?)?;
+                section = 0;
+            }
+            // A unit behind tens or a ten behind hundreds, and no telephone number.
+            None => {
+                let number = number_word(word)?;
+                let fits = section == 0 || (section % 100 == 0 && number > 0);
+                section = if fits { section + number } else { return None };
+            }
+        }
+    }
+    let value = total.checked_add(section)?;
+    Some(if negative { -value } else { value })
+}
+
+/// What a word behind a number multiplies it by.
+pub(crate) fn scale_word(word: &str) -> Option<i64> {
+    Some(match word {
+        "dozen" => 12,
+        "hundred" => 100,
+        "thousand" => 1_000,
+        "million" => 1_000_000,
+        "billion" => 1_000_000_000,
+        "trillion" => 1_000_000_000_000,
+        _ => return None,
+    })
+}
+
+/// Whether a word behind a number makes another number of it: `5 squared`, `3 halves`.
+pub(crate) fn alters_behind(word: &str) -> bool {
+    matches!(
+        word,
+        "squared"
+            | "cubed"
+            | "factorial"
+            | "less"
+            | "fewer"
+            | "below"
+            | "plus"
+            | "minus"
+            | "half"
+            | "halves"
+            | "thirds"
+            | "quarters"
+            | "fourths"
+            | "fifths"
+            | "sixths"
+            | "eighths"
+            | "tenths"
+            | "hundredths"
+            | "thousandths"
+            | "least"
+            | "most"
+    )
 }
 
 /// A Chinese numeral such as 三十五 or 一百零二.

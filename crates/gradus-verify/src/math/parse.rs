@@ -266,9 +266,7 @@ impl Parser<'_> {
             match self.peek() {
                 None | Some(Tok::Comma | Tok::Semicolon | Tok::Join(_) | Tok::Quad) => {
                     let text = words.join(" ");
-                    if words.len() == 1
-                        && let Some(n) = names::number_word(&text)
-                    {
+                    if let Some(n) = names::number_words(&text.to_lowercase()) {
                         return Ok(Node::int(n));
                     }
                     return Ok(Node::Text(text));
@@ -282,29 +280,16 @@ impl Parser<'_> {
                     return self.chain(left, Rel::Eq, value);
                 }
                 Some(_) => {
-                    let negated = words.iter().any(|w| {
-                        w.split(' ').any(|w| {
-                            matches!(
-                                w.to_ascii_lowercase().as_str(),
-                                "not"
-                                    | "no"
-                                    | "never"
-                                    | "without"
-                                    | "except"
-                                    | "minus"
-                                    | "negative"
-                                    | "neither"
-                                    | "than"
-                                    | "least"
-                                    | "most"
-                                    | "divided"
-                                    | "times"
-                                    | "half"
-                                    | "twice"
-                                    | "power"
-                            )
-                        })
-                    });
+                    let words: Vec<String> = words
+                        .iter()
+                        .flat_map(|text| text.split([' ', '\n', ',']))
+                        .map(str::to_ascii_lowercase)
+                        .collect();
+                    // What precedes a verb names the value, what follows it is part of it.
+                    let verb = words.iter().rposition(|word| matches!(word.as_str(), "is" | "are" | "equals" | "be"));
+                    let value = &words[verb.map_or(0, |at| at + 1)..];
+                    let negated =
+                        words.iter().any(|word| names::negates(word)) || value.iter().any(|word| names::alters(word));
                     if negated || words.len() > 12 {
                         return Err(Fail::Words);
                     }
@@ -319,6 +304,13 @@ impl Parser<'_> {
         }
         while let Some(Tok::Rel(Rel::Approx | Rel::Eq)) = self.peek() {
             self.at += 1;
+        }
+        // An article before a word is no unknown with a unit.
+        if let (Some(Tok::Id(letter)), Some(Tok::Text(word))) = (self.peek(), self.peek_at(1))
+            && matches!(&**letter, "a" | "A")
+            && units::known(word).is_none()
+        {
+            return Err(Fail::Words);
         }
         let first = self.set_expr()?;
         let node = self.relations(first)?;
@@ -519,6 +511,18 @@ impl Parser<'_> {
         let value_is_set =
             matches!(value, Node::Tuple(..) | Node::Set(_) | Node::SetOp(..) | Node::Builder(..) | Node::Matrix(_));
         let (phrase, next) = self.unit_phrase();
+        if lower.split(' ').any(|word| names::negates(word) || names::alters_behind(word))
+            || phrase.split(' ').any(names::negates)
+        {
+            return Err(Fail::Words);
+        }
+        // `5 million dollars`, `1.5 billion`
+        let (scaled, unscaled) = scaled(&value, &phrase);
+        let (value, phrase) = (scaled.unwrap_or(value), unscaled.to_owned());
+        if phrase.is_empty() {
+            self.at = next;
+            return Ok(value);
+        }
         let unit = units::parse(&phrase);
         match lower.trim() {
             "percent" | "pct" | "per cent" | "percentage" => {
@@ -606,6 +610,27 @@ impl Parser<'_> {
     fn tok(&self, at: usize) -> Option<&Tok> {
         if at < self.end { Some(&self.toks[at].tok) } else { None }
     }
+}
+
+/// A literal times the scale that the words behind it begin with, and the other words.
+fn scaled<'a>(value: &Node, phrase: &'a str) -> (Option<Node>, &'a str) {
+    let phrase = phrase.trim();
+    let (head, rest) = phrase.split_once(' ').unwrap_or((phrase, ""));
+    let literal = |node: &Node| matches!(node, Node::Num(_));
+    let factor = match names::scale_word(head) {
+        Some(12) => Node::int(12),
+        // A power of ten keeps the precision of a decimal.
+        Some(scale) => Node::Pow(Box::new(Node::int(10)), Box::new(Node::int(i64::from(scale.ilog10())))),
+        None => return (None, phrase),
+    };
+    let times = |number: &Node| Node::Mul(vec![number.clone(), factor.clone()]);
+    let product = match value {
+        number if literal(number) => times(number),
+        Node::Neg(number) if literal(number) => times(number).neg(),
+        Node::Quantity(number, unit) if literal(number) => Node::Quantity(Box::new(times(number)), unit.clone()),
+        _ => return (None, phrase),
+    };
+    (Some(product), rest.trim())
 }
 
 /// `k \\in \\mathbb{Z}`

@@ -134,12 +134,33 @@ fn find(text: &str, mark: &str) -> Option<usize> {
     text.match_indices(mark).map(|(at, _)| at).find(|at| !text[..*at].ends_with('\\'))
 }
 
-/// Cuts at commas, semicolons and the ends of sentences; a point within a number is none.
+/// Cuts at commas, semicolons, the ends of sentences and the word `and`; not within a number.
 fn split_clauses(words: &str) -> impl Iterator<Item = &str> {
-    let mut before = ' ';
-    words.split(move |c: char| {
-        let digit = before.is_ascii_digit();
-        before = c;
-        matches!(c, ';' | '。' | '，' | '；') || (matches!(c, ',' | '.') && !digit)
+    let bytes = words.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let mut rest = words;
+    let mut ended = false;
+    std::iter::from_fn(move || {
+        if ended {
+            return None;
+        }
+        let start = words.len() - rest.len();
+        let mark = rest.char_indices().find_map(|(at, c)| {
+            let here = start + at;
+            let within = here > 0 && digit(here - 1) && digit(here + 1);
+            match c {
+                ';' | '。' | '，' | '；' => Some((at, c.len_utf8())),
+                ',' | '.' if !within => Some((at, 1)),
+                ' ' if rest[at..].starts_with(" and ") => Some((at, " and".len())),
+                _ => None,
+            }
+        });
+        let Some((at, length)) = mark else {
+            ended = true;
+            return Some(rest);
+        };
+        let clause = &rest[..at];
+        rest = &rest[at + length..];
+        Some(clause)
     })
 }

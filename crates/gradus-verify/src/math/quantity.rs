@@ -13,7 +13,15 @@ use crate::{Proof, Tolerance};
 
 impl Judge {
     pub(super) fn quantity(&mut self, gold: &Node, pred: &Node) -> Decision {
-        let (a, b) = (measured(gold), measured(pred));
+        let (mut a, mut b) = (measured(gold), measured(pred));
+        // Beside a unit a numeral in another base is its value; else the base may go unsaid.
+        if !matches!((&a.unit, &b.unit), (Measure::None, Measure::None)) {
+            for value in [&mut a.value, &mut b.value] {
+                if let Node::Based(number, _) = value {
+                    *value = Node::Based(number.clone(), None);
+                }
+            }
+        }
         match (&a.unit, &b.unit) {
             (Measure::None, Measure::None) => self.value(gold, pred),
             (Measure::Unit(Unit::Known(d, s)), Measure::Unit(Unit::Known(e, t))) => {
@@ -38,9 +46,15 @@ impl Judge {
             (Measure::Percent, Measure::Unit(Unit::Known(..))) | (Measure::Unit(Unit::Known(..)), Measure::Percent) => {
                 Decision::different("a share is no quantity with a unit")
             }
+            (Measure::Percent, Measure::Degree) | (Measure::Degree, Measure::Percent) => {
+                Decision::different("a share is no angle")
+            }
             (Measure::Percent, _) | (_, Measure::Percent) => {
+                // The sign may be left out where the number is written out.
+                let literal = |node: &Node| matches!(node, Node::Num(_)) || equal::decimal(node).is_some();
                 let plain = self.value(&a.value, &b.value);
-                if plain.is_equal() {
+                let written = literal(&a.value) && literal(&b.value);
+                if plain.is_equal() && (written || matches!(plain, Decision::Equal(Proof::Exact))) {
                     return plain;
                 }
                 self.shares(&a, &b)

@@ -2,7 +2,7 @@
 
 use dashu::rational::RBig;
 
-use super::ast::{Const, Fun, Node, Rel, SetOp};
+use super::ast::{Const, Fun, Join, Node, Rel, SetOp};
 use super::equal::{self, Decision, scalars, weaker};
 use super::exact;
 use super::realset;
@@ -97,7 +97,15 @@ impl Judge {
                 }
                 return self.ordered(a, b);
             }
+            (Node::List(items, Join::Or), Node::Tuple(..)) | (Node::Tuple(..), Node::List(items, Join::Or))
+                if items.len() > 1 =>
+            {
+                return Decision::different("alternatives are no tuple");
+            }
             (Node::List(a, _), Node::Tuple(_, b, _)) | (Node::Tuple(_, a, _), Node::List(b, _)) => {
+                if repeats_a_name(a) || repeats_a_name(b) {
+                    return Decision::different("several values of one unknown are no tuple");
+                }
                 let signs = |n: &Node| n.any(&|m| matches!(m, Node::PlusMinus(..)));
                 let (tuple, list) = if matches!(gold, Node::Tuple(..)) { (gold, pred) } else { (pred, gold) };
                 if signs(tuple) && !signs(list) {
@@ -261,6 +269,12 @@ impl Judge {
             }
             Some(out)
         };
+        if let (Some(x), Some(y)) = (distinct(a), distinct(b))
+            && x.len().max(y.len()) > 1
+            && x != y
+        {
+            return Some(Decision::different("they name different unknowns"));
+        }
         let (x, y) = (names(a)?, names(b)?);
         if x.len() != y.len() || x.len() < 2 {
             return None;
@@ -691,6 +705,31 @@ fn vector(rows: &[Vec<Node>]) -> Option<Vec<Node>> {
         return Some(rows[0].clone());
     }
     rows.iter().map(|row| if row.len() == 1 { Some(row[0].clone()) } else { None }).collect()
+}
+
+/// The names that are given values, if each item gives one.
+fn assigned(items: &[Node]) -> Option<Vec<&str>> {
+    items.iter().map(|item| if let Some(Node::Var(name)) = left_side(item) { Some(&**name) } else { None }).collect()
+}
+
+/// The left side of an equation.
+pub(super) fn left_side(node: &Node) -> Option<&Node> {
+    match node {
+        Node::Rel(sides, rels) if rels.as_slice() == [Rel::Eq] => sides.first(),
+        _ => None,
+    }
+}
+
+fn distinct(items: &[Node]) -> Option<Vec<&str>> {
+    let mut names = assigned(items)?;
+    names.sort_unstable();
+    names.dedup();
+    Some(names)
+}
+
+/// Whether one unknown is given several values.
+fn repeats_a_name(items: &[Node]) -> bool {
+    assigned(items).is_some_and(|names| names.iter().enumerate().any(|(k, name)| names[..k].contains(name)))
 }
 
 fn union_members(node: &Node) -> Vec<Node> {
