@@ -24,8 +24,6 @@ pub(crate) struct Env {
     pub(crate) base: PathBuf,
     /// Where fetched models lie.
     pub(crate) cache: PathBuf,
-    /// Threads of the embedded engine.
-    pub(crate) n_threads: usize,
 }
 
 impl Env {
@@ -36,8 +34,7 @@ impl Env {
             .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("gradus")))
             .or_else(|| folder("HOME").map(|home| home.join(".cache/gradus")))
             .unwrap_or_else(|| PathBuf::from(".gradus-cache"));
-        let n_threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { base, cache, n_threads }
+        Self { base, cache }
     }
 }
 
@@ -169,11 +166,8 @@ fn embedded(
     config: &ModelConfig,
     env: &Env,
 ) -> Result<Arc<dyn Model>, CommandError> {
-    let mut settings = gradus_gguf::EngineConfig {
-        name: name.map(str::to_owned),
-        n_threads: env.n_threads,
-        ..gradus_gguf::EngineConfig::default()
-    };
+    let mut settings =
+        gradus_gguf::EngineConfig { name: name.map(str::to_owned), ..gradus_gguf::EngineConfig::default() };
     if let Some(concurrency) = config.concurrency {
         settings.n_sequences = concurrency.max(1) as usize;
     }
@@ -221,6 +215,7 @@ mod fetch {
     }
 
     #[cfg(not(feature = "embedded"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with the engine it is fetched, which can fail")]
     pub(super) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
         Ok(env.cache.join("smollm2.gguf"))
     }
