@@ -1,10 +1,12 @@
 //! Does the engine agree with others about the same file?
 //!
-//! `cargo run --release -p gradus-gguf --example compare -- MODEL.gguf q8|f32|tokens HOST:PORT|REFERENCE.jsonl [TEXT]`
+//! `cargo run --release -p gradus-gguf --example compare -- MODEL.gguf q8|f32|tokens|none HOST:PORT|REFERENCE.jsonl [TEXT]`
 //!
 //! With an address: a llama.cpp server that runs the same model. With a file: one JSON object per line, with `tokens`, and
-//! `logprobs` and `likeliest` of all tokens but the first. The text is cut into pieces of 4,000 bytes. With `tokens`, only
-//! the tokens of each line are compared.
+//! `logprobs` and `likeliest` of all tokens but the first, and the `text` if the tokens are to be compared as well
+//! (`compare_transformers.py` writes such files). The text is cut into pieces of 4,000 bytes; it may be such a file too,
+//! for its tokens. With `tokens`, only the tokens of each line are compared. With `none`, the engine stays out of it: a
+//! server or a file is compared with a file.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,10 +19,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// What another implementation thinks of a text.
 struct Reference {
+    text: Option<String>,
     tokens: Vec<u32>,
-    /// Of all tokens but the first; none if the other side did not tell.
+    /// Of all tokens but the first, as the next; none if the other side did not tell.
     logprobs: Vec<Option<f64>>,
-    likeliest: Vec<u32>,
+    likeliest: Vec<Option<u32>>,
 }
 
 const TEXT: &str = "A lighthouse keeper counts 17 ships in the morning and 25 more before noon; how many ships is that? \
@@ -40,36 +43,88 @@ async fn main() -> Result<()> {
         let engine = Engine::load(Path::new(path), &EngineConfig::default())?;
         return compare_tokens(&engine, source, &text);
     }
+    if precision == "none" {
+        let file = rest.first().ok_or("which file is it compared with?")?;
+        let references = from_file(file)?;
+        let others = if Path::new(source).exists() {
+            from_file(source)?
+        } else {
+            from_server(source, references.iter().map(|reference| reference.tokens.clone()).collect())?
+        };
+        let mut agreement = Agreement::default();
+        for (other, reference) in others.iter().zip(&references) {
+            if other.tokens != reference.tokens {
+                return Err("the files have other tokens".into());
+            }
+            for i in 0..other.likeliest.len() {
+                agreement.add(other.logprobs[i], other.likeliest[i], reference.logprobs[i], reference.likeliest[i]);
+            }
+        }
+        return agreement.print();
+    }
     let precision = match precision.as_str() {
         "q8" => Precision::Q8,
         "f32" => Precision::F32,
-        other => return Err(format!("q8 or f32, not {other}").into()),
+        other => return Err(format!("q8, f32, tokens or none, not {other}").into()),
     };
     let engine = Engine::load(Path::new(path), &EngineConfig { precision, ..EngineConfig::default() })?;
-    let references = if Path::new(source).exists() { from_file(source)? } else { from_server(&engine, source, &text)? };
-    let (mut n, mut n_same, mut n_compared, mut difference, mut most) = (0, 0, 0, 0.0, 0.0_f64);
+    let references = if Path::new(source).exists() {
+        from_file(source)?
+    } else {
+        from_server(source, pieces(&engine, source, rest.first(), &text)?)?
+    };
+    let mut agreement = Agreement::default();
     for reference in &references {
+        if let Some(text) = &reference.text
+            && !engine.tokenizer().encode(text).starts_with(&reference.tokens)
+        {
+            println!("other tokens for {text:?}");
+        }
         let scores = engine.prompt_logprobs(&reference.tokens).await?;
         for ((score, logprob), likeliest) in scores[1..].iter().zip(&reference.logprobs).zip(&reference.likeliest) {
             let measured = score.measured.ok_or("only the first is not measured")?;
-            n += 1;
-            n_same += usize::from(measured.likeliest == *likeliest);
-            if let Some(logprob) = logprob {
-                n_compared += 1;
-                difference += (f64::from(measured.logprob) - logprob).abs();
-                most = most.max((f64::from(measured.logprob) - logprob).abs());
-            }
+            agreement.add(Some(measured.logprob.into()), Some(measured.likeliest), *logprob, *likeliest);
         }
     }
-    println!(
-        "{n} positions: the same token is the likeliest in {:.1} %",
-        100.0 * f64::from(n_same as u32) / f64::from(n)
-    );
-    println!(
-        "{n_compared} log-probabilities compared: mean difference {:.5}, greatest {most:.5}",
-        difference / f64::from(n_compared)
-    );
-    Ok(())
+    agreement.print()
+}
+
+/// How far two opinions on the same tokens agree.
+#[derive(Default)]
+struct Agreement {
+    n: u32,
+    n_same: u32,
+    n_compared: u32,
+    difference: f64,
+    most: f64,
+}
+
+impl Agreement {
+    fn add(&mut self, logprob: Option<f64>, likeliest: Option<u32>, other: Option<f64>, other_likeliest: Option<u32>) {
+        if let (Some(a), Some(b)) = (likeliest, other_likeliest) {
+            self.n += 1;
+            self.n_same += u32::from(a == b);
+        }
+        if let (Some(a), Some(b)) = (logprob, other) {
+            self.n_compared += 1;
+            self.difference += (a - b).abs();
+            self.most = self.most.max((a - b).abs());
+        }
+    }
+
+    fn print(&self) -> Result<()> {
+        if self.n_compared == 0 {
+            return Err("there was nothing to compare".into());
+        }
+        let percent = 100.0 * f64::from(self.n_same) / f64::from(self.n);
+        println!("{} positions: the same token is the likeliest in {percent:.1} %", self.n);
+        let mean = self.difference / f64::from(self.n_compared);
+        println!(
+            "{} log-probabilities compared: mean difference {mean:.5}, greatest {:.5}",
+            self.n_compared, self.most
+        );
+        Ok(())
+    }
 }
 
 fn compare_tokens(engine: &Engine, address: &str, text: &str) -> Result<()> {
@@ -92,6 +147,7 @@ fn from_file(path: &str) -> Result<Vec<Reference>> {
     for line in std::fs::read_to_string(path)?.lines() {
         let value: Value = serde_json::from_str(line)?;
         references.push(Reference {
+            text: value["text"].as_str().map(str::to_owned),
             tokens: serde_json::from_value(value["tokens"].clone())?,
             logprobs: serde_json::from_value(value["logprobs"].clone())?,
             likeliest: serde_json::from_value(value["likeliest"].clone())?,
@@ -100,9 +156,14 @@ fn from_file(path: &str) -> Result<Vec<Reference>> {
     Ok(references)
 }
 
-/// Asks for the token after every beginning of the text.
-fn from_server(engine: &Engine, address: &str, text: &str) -> Result<Vec<Reference>> {
-    let mut references = Vec::new();
+/// The tokens to ask a server about: a text's, or those of a file.
+fn pieces(engine: &Engine, address: &str, path: Option<&String>, text: &str) -> Result<Vec<Vec<u32>>> {
+    if let Some(path) = path
+        && Path::new(path).extension().is_some_and(|extension| extension == "jsonl")
+    {
+        return Ok(from_file(path)?.into_iter().map(|reference| reference.tokens).collect());
+    }
+    let mut pieces = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let end = (0..=rest.len().min(4000)).rev().find(|&at| rest.is_char_boundary(at)).unwrap_or(rest.len());
@@ -113,16 +174,32 @@ fn from_server(engine: &Engine, address: &str, text: &str) -> Result<Vec<Referen
         if tokens != engine.tokenizer().encode(piece) {
             println!("other tokens for {piece:?}");
         }
-        let tokens = tokens[..tokens.len().min(512)].to_vec();
-        let mut reference = Reference { tokens: tokens.clone(), logprobs: Vec::new(), likeliest: Vec::new() };
+        pieces.push(tokens[..tokens.len().min(512)].to_vec());
+    }
+    Ok(pieces)
+}
+
+/// Asks for the token after every beginning of each piece.
+fn from_server(address: &str, pieces: Vec<Vec<u32>>) -> Result<Vec<Reference>> {
+    let mut references = Vec::new();
+    for tokens in pieces {
+        let mut reference =
+            Reference { text: None, tokens: tokens.clone(), logprobs: Vec::new(), likeliest: Vec::new() };
         for n in 1..tokens.len() {
             let request = json!({
                 "prompt": tokens[..n], "n_predict": 1, "n_probs": 500, "temperature": 1.0, "cache_prompt": true,
                 "top_k": 0, "top_p": 1.0, "min_p": 0.0, "id_slot": 0,
             });
-            let answer = post(address, "/completion", &request)?;
-            let top = answer["completion_probabilities"][0]["top_logprobs"].as_array().ok_or("no probabilities")?;
-            reference.likeliest.push(top[0]["id"].as_u64().ok_or("no id")? as u32);
+            // No probabilities come with a token that is part of a character: another is drawn, a few times.
+            let mut top = Vec::new();
+            for _ in 0..4 {
+                let answer = post(address, "/completion", &request)?;
+                if let Some(entries) = answer["completion_probabilities"][0]["top_logprobs"].as_array() {
+                    top.clone_from(entries);
+                    break;
+                }
+            }
+            reference.likeliest.push(top.first().and_then(|entry| entry["id"].as_u64()).map(|id| id as u32));
             let own = top.iter().find(|entry| entry["id"] == tokens[n]);
             reference.logprobs.push(own.and_then(|entry| entry["logprob"].as_f64()));
         }
