@@ -152,9 +152,10 @@ fn tests_that_the_map_names_exist() {
 #[test]
 fn every_file_opens_with_what_it_is_for() {
     for path in sources() {
-        let first = read(&path).lines().next().unwrap_or_default().to_owned();
-        let opens = if is_rust(&path) { "//! " } else { "# " };
-        assert!(first.starts_with(opens), "{path} opens with: {first}");
+        let text = read(&path);
+        let first = text.lines().find(|line| !line.starts_with("#!")).unwrap_or_default();
+        let opens = if is_rust(&path) { &["//! "][..] } else { &["# ", "\"\"\""][..] };
+        assert!(opens.iter().any(|opens| first.starts_with(opens)), "{path} opens with: {first}");
     }
 }
 
