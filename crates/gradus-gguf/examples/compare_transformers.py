@@ -12,7 +12,6 @@
 # With `--half-cache`, keys and values are rounded to half precision, in which the engine holds them. With `--double`,
 # everything else is computed in f64.
 
-
 import argparse
 import json
 from pathlib import Path
