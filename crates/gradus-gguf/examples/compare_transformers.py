@@ -1,16 +1,16 @@
-"""What `transformers` makes of a GGUF file in f32, for the example `compare` to hold against the embedded engine.
-
-    pip install torch transformers accelerate gguf
-    python3 compare_transformers.py chat MODEL.gguf BANK.jsonl > chat.jsonl
-    python3 compare_transformers.py text MODEL.gguf TEXT > text.jsonl
-    python3 compare_transformers.py random KIND OUT.gguf > random.jsonl
-    cargo run --release -p gradus-gguf --example compare -- MODEL.gguf f32 chat.jsonl
-
-`chat`: questions of a bank in the model's chat template, and its own greedy answers. `text`: pieces of a text file.
-`random`: writes a small model with random weights (Q8_0) as a GGUF file; the reference is the model the file was made
-of, so what `transformers` reads of GGUF plays no part.
-With `--half-cache`, keys and values are rounded to half precision, in which the engine holds them.
-"""
+# What `transformers` makes of a GGUF file in f32, for the example `compare` to hold against the embedded engine.
+#
+#     pip install torch transformers accelerate gguf
+#     python3 compare_transformers.py chat MODEL.gguf BANK.jsonl > chat.jsonl
+#     python3 compare_transformers.py text MODEL.gguf TEXT > text.jsonl
+#     python3 compare_transformers.py random KIND OUT.gguf > random.jsonl
+#     cargo run --release -p gradus-gguf --example compare -- MODEL.gguf f32 chat.jsonl
+#
+# `chat`: questions of a bank in the model's chat template, and its own greedy answers. `text`: pieces of a text file.
+# `random`: writes a small model with random weights (Q8_0) as a GGUF file; the reference is the model the file was made
+# of, so what `transformers` reads of GGUF plays no part.
+# With `--half-cache`, keys and values are rounded to half precision, in which the engine holds them. With `--double`,
+# everything else is computed in f64.
 
 import argparse
 import json
@@ -57,14 +57,14 @@ class HalfCache(DynamicCache):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="what `transformers` makes of a GGUF file, as JSONL")
     parser.add_argument("what", choices=["chat", "text", "random"])
     parser.add_argument("model", help="GGUF file; one of " + ", ".join(KINDS) + " for `random`")
     parser.add_argument("file", help="bank, text, or the GGUF file to be written")
     parser.add_argument("--pieces", type=int, default=8, help="questions or pieces of text")
     parser.add_argument("--tokens", type=int, default=96, help="most tokens of an answer; four times as many of a text")
     parser.add_argument("--half-cache", action="store_true", help="keys and values in half precision")
-    parser.add_argument("--double", action="store_true", help="f64, to see what f32 leaves to chance")
+    parser.add_argument("--double", action="store_true", help="f64 instead of f32")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -102,7 +102,7 @@ def chats(model, tokenizer, arguments):
         prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         tokens = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
         answer = model.generate(**tokens, max_new_tokens=arguments.tokens, do_sample=False)[0]
-        # Tokens of the text as a whole: a model may cut words in another way than its tokenizer does.
+        # The tokens of the whole text, which need not be those that the model wrote.
         text = tokenizer.decode(answer)
         yield text, tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
 
