@@ -21,7 +21,7 @@ const LIMITS: Limits = Limits {
 
 fn stdin(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
     let cases = vec![StdinCase { input: "1\n".into(), output: "1".into() }];
-    sandbox.run(&python(source), &Tests::Stdin { cases }, limits)
+    sandbox.run(&python(source), &Tests::Stdin { cases, tolerance: None }, limits)
 }
 
 fn function(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
@@ -108,7 +108,7 @@ fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
     };
     assert!(run("python", function("assert f(1) ==")).is_some_and(|why| why.contains("does not compile")));
     assert!(run("python", function("")).is_some_and(|why| why.contains("no test")));
-    assert!(run("python", Tests::Stdin { cases: vec![] }).is_some());
+    assert!(run("python", Tests::Stdin { cases: vec![], tolerance: None }).is_some());
     assert_eq!(run("cobol", function("assert f(1) == 1")).as_deref(), Some("language cobol is not set up"));
     assert_eq!(run("python", function("assert f(1) == 1")), None);
 }
@@ -118,11 +118,27 @@ fn fail_fast_stops_at_the_first_failure() {
     let _alone = ALONE.lock();
     let sandbox = Sandbox::new(Policy { fail_fast: true, ..Policy::default() }).unwrap();
     let case = |output: &str| StdinCase { input: String::new(), output: output.into() };
-    let tests = Tests::Stdin { cases: vec![case("1"), case("2"), case("1")] };
+    let tests = Tests::Stdin { cases: vec![case("1"), case("2"), case("1")], tolerance: None };
     let outcome = sandbox.run(&python("print(1)"), &tests, &LIMITS);
     assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
     let outcome = function(&sandbox, "def f(x): return 0", &LIMITS);
     assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
+}
+
+#[test]
+fn printed_numbers_may_be_off_by_the_tolerance_of_their_tests() {
+    let _alone = ALONE.lock();
+    let sandbox = sandbox(1);
+    let check = |tests: &str, passed: bool| {
+        let tests: Tests = serde_json::from_str(tests).unwrap();
+        assert_eq!(sandbox.run(&python("print('x', 1 / 3)"), &tests, &LIMITS).all_passed(), passed, "{tests:?}");
+    };
+    let exact = r#"{"type":"stdin","cases":[{"input":"","output":"x 0.333"}]}"#;
+    check(exact, false);
+    check(&exact.replace("]}", r#"],"tolerance":{"relative":0.01}}"#), true);
+    check(&exact.replace("]}", r#"],"tolerance":{"absolute":1e-6}}"#), false);
+    // What was recorded before there were tolerances keeps its key.
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Tests>(exact).unwrap()).unwrap(), exact);
 }
 
 #[test]

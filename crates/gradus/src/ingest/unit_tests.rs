@@ -1,6 +1,6 @@
 //! Unit tests as banks write them: the project's own form, HumanEval's, MBPP's and APPS'.
 
-use gradus_sandbox::{StdinCase, Tests, from_apps, from_humaneval, from_mbpp};
+use gradus_sandbox::{FloatTolerance, StdinCase, Tests, from_apps, from_humaneval, from_mbpp};
 use serde_json::{Map, Value};
 
 use super::Bad;
@@ -107,7 +107,18 @@ fn own(name: &str, cell: &Cell, columns: &Columns<'_>) -> Result<Found, Bad> {
                 };
                 cases.push(StdinCase { input: side("input")?, output: side("output")? });
             }
-            Ok(if cases.is_empty() { Found::Empty } else { Found::Tests(Tests::Stdin { cases }) })
+            let tolerance = match decoded.at("tolerance") {
+                None | Some(Cell::Null) => None,
+                Some(cell) => {
+                    let tolerance: FloatTolerance = serde_json::from_value(cell.value())
+                        .map_err(|error| bad(format!("`tolerance` is no {{absolute, relative}}: {error}")))?;
+                    if tolerance.absolute < 0.0 || tolerance.relative < 0.0 {
+                        return Err(bad("`tolerance` is negative".into()));
+                    }
+                    Some(tolerance)
+                }
+            };
+            Ok(if cases.is_empty() { Found::Empty } else { Found::Tests(Tests::Stdin { cases, tolerance }) })
         }
         Some("function") => {
             let code = text("test_code").ok_or_else(|| bad("`test_code` is missing or no text".into()))?;
@@ -178,11 +189,15 @@ mod tests {
     #[test]
     fn own_tests_are_read_as_object_or_as_text() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases });
+        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
         let object = r#"{"type": "stdin", "cases": [{"input": "1\n", "output": 2}], "public_only": true}"#;
         assert_eq!(read(&format!(r#"{{"tests": {object}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(object).unwrap();
         assert_eq!(read(&format!(r#"{{"tests": {text}}}"#)).unwrap(), expected);
+        let json =
+            r#"{"tests": {"type": "stdin", "cases": [{"input": "", "output": "1"}], "tolerance": {"absolute": 0.1}}}"#;
+        let Found::Tests(Tests::Stdin { tolerance, .. }) = read(json).unwrap() else { panic!("tests") };
+        assert_eq!(tolerance, Some(FloatTolerance { absolute: 0.1, relative: 0.0 }));
         assert_eq!(read(r#"{"tests": {"type": "none"}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": {"type": "stdin", "cases": []}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": null}"#).unwrap(), Found::Absent);
@@ -198,6 +213,12 @@ mod tests {
             (r#"{"tests": {"cases": []}}"#, "bad_tests", "missing"),
             (r#"{"tests": {"type": "stdin", "cases": [{"input": "1"}]}}"#, "bad_tests", "case 1 has no `output`"),
             (r#"{"tests": {"type": "function"}}"#, "bad_tests", "test_code"),
+            (
+                r#"{"tests": {"type": "stdin", "cases": [], "tolerance": {"absolute": -1}}}"#,
+                "bad_tests",
+                "`tolerance` is negative",
+            ),
+            (r#"{"tests": {"type": "stdin", "cases": [], "tolerance": 0.1}}"#, "bad_tests", "`tolerance` is no"),
             (r#"{"input_output": "{\"inputs\": [\"1\"], \"outputs\": []}"}"#, "bad_tests", "`outputs` 0"),
             (r#"{"input_output": [1]}"#, "bad_tests", "`inputs` is missing"),
             (r#"{"test_list": [1]}"#, "bad_tests", "no list of texts"),
@@ -224,7 +245,7 @@ mod tests {
         );
         let stdin = read(r#"{"input_output": "{\"inputs\": [[\"1\", \"2\"]], \"outputs\": [\"3\\n\"]}"}"#).unwrap();
         let cases = vec![StdinCase { input: "1\n2".into(), output: "3\n".into() }];
-        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases }));
+        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases, tolerance: None }));
         assert_eq!(read(r#"{"input_output": ""}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"test_list": []}"#).unwrap(), Found::Empty);
     }
