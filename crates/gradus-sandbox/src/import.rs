@@ -85,6 +85,77 @@ def same(found, expected):
     return found == expected or isinstance(expected, list) and len(expected) == 1 and found == expected[0]
 ";
 
+/// Tests of a CodeContests row: `public_tests`, `private_tests`, `generated_tests`, each `{input: [...], output: [...]}`
+/// or a list of `{input, output}`, also as JSON text.
+///
+/// The dataset has no checkers: of a question with many right outputs only the recorded one passes.
+///
+/// # Errors
+/// Names the field that is of another form; a question that reads or writes files by name has no tests here.
+pub fn from_codecontests(row: &Value) -> Result<Tests, String> {
+    for field in ["input_file", "output_file"] {
+        if row.get(field).and_then(Value::as_str).is_some_and(|name| !name.trim().is_empty()) {
+            return Err(format!("`{field}` names a file, and tests use standard input and output only"));
+        }
+    }
+    let mut cases = Vec::new();
+    for field in ["public_tests", "private_tests", "generated_tests"] {
+        let Some(tests) = parsed(row, field)? else { continue };
+        let wrong = || format!("`{field}` is not of the form {{input: [texts], output: [texts]}}");
+        let case = |input: &Value, output: &Value| {
+            let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+            Ok::<_, String>(StdinCase { input: text(input)?, output: text(output)? })
+        };
+        if let Value::Array(tests) = &tests {
+            for test in tests {
+                cases.push(case(&test["input"], &test["output"])?);
+            }
+            continue;
+        }
+        let (Some(inputs), Some(outputs)) = (tests["input"].as_array(), tests["output"].as_array()) else {
+            return Err(wrong());
+        };
+        if inputs.len() != outputs.len() {
+            return Err(format!("`{field}` holds {} inputs and {} outputs", inputs.len(), outputs.len()));
+        }
+        for (input, output) in inputs.iter().zip(outputs) {
+            cases.push(case(input, output)?);
+        }
+    }
+    if cases.is_empty() {
+        return Err("there are no tests".into());
+    }
+    Ok(Tests::Stdin { cases, tolerance: None })
+}
+
+/// Tests of an EvalPlus row: what it itself holds as asserts, in `assertion` (as in MBPP+). `base_input` and
+/// `plus_input` are not used: they are inputs without results, which only the canonical solution would give.
+///
+/// # Errors
+/// Names the field that is missing, or says that the row has inputs only.
+pub fn from_evalplus(row: &Value) -> Result<Tests, String> {
+    let assertion = row.get("assertion").and_then(Value::as_str).filter(|assertion| !assertion.trim().is_empty());
+    let Some(assertion) = assertion else {
+        return Err("`base_input` and `plus_input` are inputs without results; a row with `test` or `assertion` is \
+                    needed"
+            .into());
+    };
+    let entry_point = text(row, "entry_point")?.to_owned();
+    Ok(Tests::Function { language: "python".into(), entry_point, test_code: assertion.trim().to_owned() + "\n" })
+}
+
+/// A field that may stand as JSON in a text; none if it is absent, null or blank.
+pub(crate) fn parsed(row: &Value, field: &str) -> Result<Option<Value>, String> {
+    match row.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => {
+            serde_json::from_str(text).map(Some).map_err(|error| format!("`{field}` is no JSON: {error}"))
+        }
+        Some(value) => Ok(Some(value.clone())),
+    }
+}
+
 fn text<'a>(row: &'a Value, field: &str) -> Result<&'a str, String> {
     row.get(field).and_then(Value::as_str).ok_or_else(|| format!("`{field}` is missing or no text"))
 }
@@ -143,7 +214,7 @@ fn function_called(assert: &str) -> Option<&str> {
     None
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|letter: char| letter.is_ascii_digit())
         && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
@@ -201,6 +272,41 @@ mod tests {
         let Ok(Tests::Function { entry_point, test_code, .. }) = from_apps(&row) else { panic!("a function") };
         assert_eq!(entry_point, "f");
         assert!(test_code.ends_with("assert same(f([1, None], \"a\\\"b\", {\"k\": True}), [1.5])\n"), "{test_code}");
+    }
+
+    #[test]
+    fn codecontests_rows_hold_up_to_three_sets() {
+        let row = json!({
+            "input_file": "",
+            "public_tests": {"input": ["1\n"], "output": ["2\n"]},
+            "private_tests": "{\"input\": [\"2\"], \"output\": [\"4\"]}",
+            "generated_tests": [{"input": "3", "output": "6"}],
+        });
+        let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
+        let cases = vec![case("1\n", "2\n"), case("2", "4"), case("3", "6")];
+        assert_eq!(from_codecontests(&row), Ok(Tests::Stdin { cases, tolerance: None }));
+        for (row, why) in [
+            (json!({"public_tests": {"input": [], "output": []}}), "no tests"),
+            (json!({"public_tests": {"input": ["1"], "output": []}}), "1 inputs and 0 outputs"),
+            (json!({"private_tests": [1]}), "`private_tests` is not of the form"),
+            (json!({"generated_tests": 1}), "`generated_tests` is not of the form"),
+            (json!({"public_tests": {"input": ["1"], "output": ["1"]}, "input_file": "a.in"}), "`input_file`"),
+        ] {
+            let error = from_codecontests(&row).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn evalplus_rows_give_their_asserts_only() {
+        let mut row = json!({"base_input": [[1]], "plus_input": [[2]], "entry_point": "f"});
+        assert!(from_evalplus(&row).unwrap_err().contains("inputs without results"));
+        row["assertion"] = "\nassert f(1) == 2\nassert f(2) == 4".into();
+        let test_code = "assert f(1) == 2\nassert f(2) == 4\n".into();
+        assert_eq!(
+            from_evalplus(&row),
+            Ok(Tests::Function { language: "python".into(), entry_point: "f".into(), test_code })
+        );
     }
 
     #[test]

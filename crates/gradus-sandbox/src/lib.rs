@@ -62,6 +62,7 @@ mod extract;
 mod function;
 mod import;
 mod isolate;
+mod livecodebench;
 mod process;
 mod python;
 mod sandbox;
@@ -69,8 +70,9 @@ mod scratch;
 mod seccomp;
 
 pub use extract::{extract_code, join_completion};
-pub use import::{from_apps, from_humaneval, from_mbpp};
+pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};
 pub use isolate::Layer;
+pub use livecodebench::from_livecodebench;
 pub use sandbox::{NoIsolation, Policy, Sandbox};
 
 /// Version of the runner: part of every execution's key in the ledger. Raised whenever a verdict could change.
