@@ -76,7 +76,7 @@ pub use livecodebench::from_livecodebench;
 pub use sandbox::{NoIsolation, Policy, Sandbox};
 
 /// Version of the runner: part of every execution's key in the ledger. Raised whenever a verdict could change.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -117,7 +117,13 @@ fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
     assert!(run("python", function("")).is_some_and(|why| why.contains("no test")));
     assert!(run("python", Tests::Stdin { cases: vec![], tolerance: None }).is_some());
     assert_eq!(run("cobol", function("assert f(1) == 1")).as_deref(), Some("language cobol is not set up"));
-    assert_eq!(run("python", function("assert f(1) == 1")), None);
+    for needs in
+        ["import nowhere", "from math import nothing", "def check(candidate):\n    import nowhere\n    assert True"]
+    {
+        let why = run("python", function(&format!("{needs}\nassert f(1) == 1")));
+        assert!(why.is_some_and(|why| why.contains("cannot import")), "{needs}");
+    }
+    assert_eq!(run("python", function("import math\nassert f(1) == 1")), None);
 }
 
 #[test]
