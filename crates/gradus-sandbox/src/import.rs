@@ -71,8 +71,8 @@ pub fn from_apps(row: &Value) -> Result<Tests, String> {
     let mut test_code = APPS_SAME.to_owned();
     for (input, output) in inputs.iter().zip(outputs) {
         let arguments = input.as_array().ok_or("`inputs` holds something that is no list of arguments")?;
-        let arguments = arguments.iter().map(python).collect::<Vec<_>>().join(", ");
-        test_code += &format!("assert same({name}({arguments}), {})\n", python(output));
+        let arguments = arguments.iter().map(python).collect::<Result<Vec<_>, _>>()?.join(", ");
+        test_code += &format!("assert same({name}({arguments}), {})\n", python(output)?);
     }
     Ok(Tests::Function { language: "python".into(), entry_point: name.into(), test_code })
 }
@@ -221,20 +221,27 @@ pub(crate) fn is_identifier(name: &str) -> bool {
 }
 
 /// A JSON value as a Python literal.
-fn python(value: &Value) -> String {
-    match value {
+fn python(value: &Value) -> Result<String, String> {
+    Ok(match value {
         Value::Null => "None".into(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
+        // An integer beyond 64 bits has been rounded to a float by now, and would never equal what a program gives.
+        Value::Number(number) if number.as_f64().is_some_and(|float| number.is_f64() && float.abs() >= TWO_TO_63) => {
+            return Err(format!("the number {number} is too long to be kept exactly"));
+        }
         // JSON's escapes are Python's too.
         Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Result<Vec<_>, _>>()?.join(", ")),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(key, item)| format!("{}: {}", Value::from(key.as_str()), python(item)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+            let fields =
+                fields.iter().map(|(key, item)| Ok(format!("{}: {}", Value::from(key.as_str()), python(item)?)));
+            format!("{{{}}}", fields.collect::<Result<Vec<_>, String>>()?.join(", "))
         }
-    }
+    })
 }
+
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 #[cfg(test)]
 mod tests {
@@ -257,6 +264,9 @@ mod tests {
             from_apps(&json!({"input_output": {"inputs": ["1"], "outputs": []}})),
             Err("`inputs` holds 1 tests, `outputs` 0".into())
         );
+        let long =
+            json!({"input_output": "{\"inputs\": [[1]], \"outputs\": [[100000000000000000000]], \"fn_name\": \"f\"}"});
+        assert!(from_apps(&long).unwrap_err().contains("too long"));
         assert!(from_apps(&json!({"input_output": "{"})).unwrap_err().starts_with("`input_output` is no JSON"));
     }
 
