@@ -1,17 +1,23 @@
 //! Is this the expected output? The comparison of LiveCodeBench's grader: strip both, line by line, then token by token.
 
+use crate::FloatTolerance;
+
 /// Whether `found` says the same as `expected`; if not, where they part, in one line.
 ///
 /// Both are stripped, split at line ends, and every line is stripped. Lines that differ as text may still agree as
-/// sequences of decimal numbers, of any notation (`1`, `1.0`, `1e0`). No tolerance: 0.1 is not 0.10001.
-pub(crate) fn compare(found: &str, expected: &str) -> Result<(), String> {
+/// sequences of decimal numbers, of any notation (`1`, `1.0`, `1e0`): exactly, unless there is a `tolerance`. With one,
+/// lines agree token by token: as text, or as numbers that are close enough.
+pub(crate) fn compare(found: &str, expected: &str, tolerance: Option<FloatTolerance>) -> Result<(), String> {
     let lines = |text: &str| text.trim().lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
     let (found, expected) = (lines(found), lines(expected));
     if found.len() != expected.len() {
         return Err(format!("{} lines instead of {}", found.len(), expected.len()));
     }
     for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
-        if found != expected && !same_numbers(found, expected) {
+        let same = found == expected
+            || same_numbers(found, expected)
+            || tolerance.is_some_and(|tolerance| close(found, expected, tolerance));
+        if !same {
             return Err(format!("line {}: {} instead of {}", index + 1, shorten(found), shorten(expected)));
         }
     }
@@ -21,6 +27,31 @@ pub(crate) fn compare(found: &str, expected: &str) -> Result<(), String> {
 fn same_numbers(found: &str, expected: &str) -> bool {
     let decimals = |line: &str| line.split_whitespace().map(Decimal::parse).collect::<Option<Vec<_>>>();
     decimals(found).is_some_and(|found| decimals(expected) == Some(found))
+}
+
+/// Whether the tokens of two lines agree, numbers within `tolerance`.
+fn close(found: &str, expected: &str, tolerance: FloatTolerance) -> bool {
+    let number = |token: &str| {
+        Decimal::parse(token)?;
+        token.parse::<f64>().ok().filter(|number| number.is_finite())
+    };
+    let same = |found: &str, expected: &str| {
+        if found == expected || same_numbers(found, expected) {
+            return true;
+        }
+        let (Some(found), Some(expected)) = (number(found), number(expected)) else { return false };
+        let allowed = tolerance.absolute.max(tolerance.relative * expected.abs());
+        // Finer than a float can tell: only what is exactly equal passes.
+        allowed >= f64::EPSILON * expected.abs() && (found - expected).abs() <= allowed
+    };
+    let (mut found, mut expected) = (found.split_whitespace(), expected.split_whitespace());
+    loop {
+        match (found.next(), expected.next()) {
+            (None, None) => return true,
+            (Some(found), Some(expected)) if same(found, expected) => {}
+            _ => return false,
+        }
+    }
 }
 
 /// An exact decimal number: digits without leading or trailing zeros, times a power of ten.
@@ -73,7 +104,7 @@ mod tests {
     use super::*;
 
     fn check(found: &str, expected: &str, same: bool) {
-        assert_eq!(compare(found, expected).is_ok(), same, "{found:?} against {expected:?}");
+        assert_eq!(compare(found, expected, None).is_ok(), same, "{found:?} against {expected:?}");
     }
 
     #[test]
@@ -93,6 +124,28 @@ mod tests {
         check("100000000000000000000000001", "100000000000000000000000002", false);
         check("-1", "1", false);
         check("10", "100", false);
+    }
+
+    #[test]
+    fn a_tolerance_holds_for_numbers_only() {
+        let check = |found: &str, expected: &str, absolute: f64, relative: f64, same: bool| {
+            let result = compare(found, expected, Some(FloatTolerance { absolute, relative }));
+            assert_eq!(result.is_ok(), same, "{found:?} against {expected:?}: {result:?}");
+        };
+        check("0.10001", "0.1", 1e-4, 0.0, true);
+        check("0.1002", "0.1", 1e-4, 0.0, false);
+        check("1000.5", "1000", 0.0, 1e-3, true);
+        check("1002", "1000", 0.0, 1e-3, false);
+        check("0.00001", "0", 0.0, 1e-3, false);
+        check("Case  1: 0.50001", "Case 1: 0.5", 1e-4, 0.0, true);
+        check("Case 1: 0.5 1", "Case 1: 0.5", 1.0, 0.0, false);
+        check("1\n2", "1 2", 1.0, 0.0, false);
+        check("yes", "Yes", 1.0, 1.0, false);
+        check("nan", "1", 1.0, 1.0, false);
+        check("inf", "1e400", 1.0, 1.0, false);
+        check("1e400", "10e399", 1.0, 1.0, true);
+        check("100000000000000000000000001", "100000000000000000000000002", 1e-6, 0.0, false);
+        check("0.5", "0.50001", -1.0, 0.0, false);
     }
 
     #[test]

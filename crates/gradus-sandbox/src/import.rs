@@ -65,14 +65,14 @@ pub fn from_apps(row: &Value) -> Result<Tests, String> {
             .iter()
             .zip(outputs)
             .map(|(input, output)| Ok(StdinCase { input: whole(input, "inputs")?, output: whole(output, "outputs")? }));
-        return Ok(Tests::Stdin { cases: cases.collect::<Result<_, String>>()? });
+        return Ok(Tests::Stdin { cases: cases.collect::<Result<_, String>>()?, tolerance: None });
     };
     let name = name.as_str().filter(|name| is_identifier(name)).ok_or("`fn_name` is no name of a function")?;
     let mut test_code = APPS_SAME.to_owned();
     for (input, output) in inputs.iter().zip(outputs) {
         let arguments = input.as_array().ok_or("`inputs` holds something that is no list of arguments")?;
-        let arguments = arguments.iter().map(python).collect::<Vec<_>>().join(", ");
-        test_code += &format!("assert same({name}({arguments}), {})\n", python(output));
+        let arguments = arguments.iter().map(python).collect::<Result<Vec<_>, _>>()?.join(", ");
+        test_code += &format!("assert same({name}({arguments}), {})\n", python(output)?);
     }
     Ok(Tests::Function { language: "python".into(), entry_point: name.into(), test_code })
 }
@@ -84,6 +84,77 @@ def same(found, expected):
     found = lists(found)
     return found == expected or isinstance(expected, list) and len(expected) == 1 and found == expected[0]
 ";
+
+/// Tests of a CodeContests row: `public_tests`, `private_tests`, `generated_tests`, each `{input: [...], output: [...]}`
+/// or a list of `{input, output}`, also as JSON text.
+///
+/// The dataset has no checkers: of a question with many right outputs only the recorded one passes.
+///
+/// # Errors
+/// Names the field that is of another form; a question that reads or writes files by name has no tests here.
+pub fn from_codecontests(row: &Value) -> Result<Tests, String> {
+    for field in ["input_file", "output_file"] {
+        if row.get(field).and_then(Value::as_str).is_some_and(|name| !name.trim().is_empty()) {
+            return Err(format!("`{field}` names a file, and tests use standard input and output only"));
+        }
+    }
+    let mut cases = Vec::new();
+    for field in ["public_tests", "private_tests", "generated_tests"] {
+        let Some(tests) = parsed(row, field)? else { continue };
+        let wrong = || format!("`{field}` is not of the form {{input: [texts], output: [texts]}}");
+        let case = |input: &Value, output: &Value| {
+            let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+            Ok::<_, String>(StdinCase { input: text(input)?, output: text(output)? })
+        };
+        if let Value::Array(tests) = &tests {
+            for test in tests {
+                cases.push(case(&test["input"], &test["output"])?);
+            }
+            continue;
+        }
+        let (Some(inputs), Some(outputs)) = (tests["input"].as_array(), tests["output"].as_array()) else {
+            return Err(wrong());
+        };
+        if inputs.len() != outputs.len() {
+            return Err(format!("`{field}` holds {} inputs and {} outputs", inputs.len(), outputs.len()));
+        }
+        for (input, output) in inputs.iter().zip(outputs) {
+            cases.push(case(input, output)?);
+        }
+    }
+    if cases.is_empty() {
+        return Err("there are no tests".into());
+    }
+    Ok(Tests::Stdin { cases, tolerance: None })
+}
+
+/// Tests of an EvalPlus row: what it itself holds as asserts, in `assertion` (as in MBPP+). `base_input` and
+/// `plus_input` are not used: they are inputs without results, which only the canonical solution would give.
+///
+/// # Errors
+/// Names the field that is missing, or says that the row has inputs only.
+pub fn from_evalplus(row: &Value) -> Result<Tests, String> {
+    let assertion = row.get("assertion").and_then(Value::as_str).filter(|assertion| !assertion.trim().is_empty());
+    let Some(assertion) = assertion else {
+        return Err("`base_input` and `plus_input` are inputs without results; a row with `test` or `assertion` is \
+                    needed"
+            .into());
+    };
+    let entry_point = text(row, "entry_point")?.to_owned();
+    Ok(Tests::Function { language: "python".into(), entry_point, test_code: assertion.trim().to_owned() + "\n" })
+}
+
+/// A field that may stand as JSON in a text; none if it is absent, null or blank.
+pub(crate) fn parsed(row: &Value, field: &str) -> Result<Option<Value>, String> {
+    match row.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(None),
+        Some(Value::String(text)) => {
+            serde_json::from_str(text).map(Some).map_err(|error| format!("`{field}` is no JSON: {error}"))
+        }
+        Some(value) => Ok(Some(value.clone())),
+    }
+}
 
 fn text<'a>(row: &'a Value, field: &str) -> Result<&'a str, String> {
     row.get(field).and_then(Value::as_str).ok_or_else(|| format!("`{field}` is missing or no text"))
@@ -143,27 +214,34 @@ fn function_called(assert: &str) -> Option<&str> {
     None
 }
 
-fn is_identifier(name: &str) -> bool {
+pub(crate) fn is_identifier(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|letter: char| letter.is_ascii_digit())
         && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
 /// A JSON value as a Python literal.
-fn python(value: &Value) -> String {
-    match value {
+fn python(value: &Value) -> Result<String, String> {
+    Ok(match value {
         Value::Null => "None".into(),
         Value::Bool(true) => "True".into(),
         Value::Bool(false) => "False".into(),
+        // An integer beyond 64 bits has been rounded to a float by now, and would never equal what a program gives.
+        Value::Number(number) if number.as_f64().is_some_and(|float| number.is_f64() && float.abs() >= TWO_TO_63) => {
+            return Err(format!("the number {number} is too long to be kept exactly"));
+        }
         // JSON's escapes are Python's too.
         Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Result<Vec<_>, _>>()?.join(", ")),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(key, item)| format!("{}: {}", Value::from(key.as_str()), python(item)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+            let fields =
+                fields.iter().map(|(key, item)| Ok(format!("{}: {}", Value::from(key.as_str()), python(item)?)));
+            format!("{{{}}}", fields.collect::<Result<Vec<_>, String>>()?.join(", "))
         }
-    }
+    })
 }
+
+const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +264,9 @@ mod tests {
             from_apps(&json!({"input_output": {"inputs": ["1"], "outputs": []}})),
             Err("`inputs` holds 1 tests, `outputs` 0".into())
         );
+        let long =
+            json!({"input_output": "{\"inputs\": [[1]], \"outputs\": [[100000000000000000000]], \"fn_name\": \"f\"}"});
+        assert!(from_apps(&long).unwrap_err().contains("too long"));
         assert!(from_apps(&json!({"input_output": "{"})).unwrap_err().starts_with("`input_output` is no JSON"));
     }
 
@@ -193,11 +274,49 @@ mod tests {
     fn apps_rows_are_of_two_kinds() {
         let row = json!({"input_output": "{\"inputs\": [\"1\\n\", [\"2\", \"3\"]], \"outputs\": [\"1\", [\"5\"]]}"});
         let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
-        assert_eq!(from_apps(&row), Ok(Tests::Stdin { cases: vec![case("1\n", "1"), case("2\n3", "5")] }));
+        assert_eq!(
+            from_apps(&row),
+            Ok(Tests::Stdin { cases: vec![case("1\n", "1"), case("2\n3", "5")], tolerance: None })
+        );
         let row = json!({"inputs": [[[1, null], "a\"b", {"k": true}]], "outputs": [[1.5]], "fn_name": "f"});
         let Ok(Tests::Function { entry_point, test_code, .. }) = from_apps(&row) else { panic!("a function") };
         assert_eq!(entry_point, "f");
         assert!(test_code.ends_with("assert same(f([1, None], \"a\\\"b\", {\"k\": True}), [1.5])\n"), "{test_code}");
+    }
+
+    #[test]
+    fn codecontests_rows_hold_up_to_three_sets() {
+        let row = json!({
+            "input_file": "",
+            "public_tests": {"input": ["1\n"], "output": ["2\n"]},
+            "private_tests": "{\"input\": [\"2\"], \"output\": [\"4\"]}",
+            "generated_tests": [{"input": "3", "output": "6"}],
+        });
+        let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
+        let cases = vec![case("1\n", "2\n"), case("2", "4"), case("3", "6")];
+        assert_eq!(from_codecontests(&row), Ok(Tests::Stdin { cases, tolerance: None }));
+        for (row, why) in [
+            (json!({"public_tests": {"input": [], "output": []}}), "no tests"),
+            (json!({"public_tests": {"input": ["1"], "output": []}}), "1 inputs and 0 outputs"),
+            (json!({"private_tests": [1]}), "`private_tests` is not of the form"),
+            (json!({"generated_tests": 1}), "`generated_tests` is not of the form"),
+            (json!({"public_tests": {"input": ["1"], "output": ["1"]}, "input_file": "a.in"}), "`input_file`"),
+        ] {
+            let error = from_codecontests(&row).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn evalplus_rows_give_their_asserts_only() {
+        let mut row = json!({"base_input": [[1]], "plus_input": [[2]], "entry_point": "f"});
+        assert!(from_evalplus(&row).unwrap_err().contains("inputs without results"));
+        row["assertion"] = "\nassert f(1) == 2\nassert f(2) == 4".into();
+        let test_code = "assert f(1) == 2\nassert f(2) == 4\n".into();
+        assert_eq!(
+            from_evalplus(&row),
+            Ok(Tests::Function { language: "python".into(), entry_point: "f".into(), test_code })
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! let sandbox = Sandbox::new(Policy::default())?;
 //! let program = Program { language: "python".into(), source: "print(int(input()) * 2)".into() };
-//! let tests = Tests::Stdin { cases: vec![StdinCase { input: "21".into(), output: "42".into() }] };
+//! let tests = Tests::Stdin { cases: vec![StdinCase { input: "21".into(), output: "42".into() }], tolerance: None };
 //! assert!(sandbox.run(&program, &tests, &Limits::default()).all_passed());
 //! # Ok::<(), gradus_sandbox::NoIsolation>(())
 //! ```
@@ -62,6 +62,7 @@ mod extract;
 mod function;
 mod import;
 mod isolate;
+mod livecodebench;
 mod process;
 mod python;
 mod sandbox;
@@ -69,12 +70,13 @@ mod scratch;
 mod seccomp;
 
 pub use extract::{extract_code, join_completion};
-pub use import::{from_apps, from_humaneval, from_mbpp};
+pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};
 pub use isolate::Layer;
+pub use livecodebench::from_livecodebench;
 pub use sandbox::{NoIsolation, Policy, Sandbox};
 
 /// Version of the runner: part of every execution's key in the ledger. Raised whenever a verdict could change.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +95,9 @@ pub enum Tests {
     Stdin {
         /// One run of the program each.
         cases: Vec<StdinCase>,
+        /// How far numbers in the output may be off; without it they are compared as exact decimals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tolerance: Option<FloatTolerance>,
     },
     /// Test code that calls the program's functions.
     Function {
@@ -118,6 +123,18 @@ pub struct StdinCase {
     pub input: String,
     /// Text expected on standard output.
     pub output: String,
+}
+
+/// How far a printed number may be from the expected one: either part allows it. A part that is absent is 0.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FloatTolerance {
+    /// Allowed difference.
+    #[serde(default)]
+    pub absolute: f64,
+    /// Allowed difference as a share of the expected number.
+    #[serde(default)]
+    pub relative: f64,
 }
 
 /// Limits of one test. All of them are counted per process started.

@@ -733,6 +733,10 @@ def judge(entry, text, report, alone):
         except Ended:
             pass
         except BaseException as error:
+            if isinstance(error, ImportError) and not isinstance(error, Raised):
+                # No fault of the program's: tests run with the standard library, and what the policy adds to it.
+                report('broken the tests cannot import what they need: %s' % explain(error)[1])
+                return
             outcome = explain(error)
         if candidate.must_be_alone:
             report('alone')

@@ -13,7 +13,7 @@ use crate::isolate::{self, Confinement, Filters, Layer, Memory};
 use crate::process::{self, Ended, Exit, Job};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
-use crate::{EXCERPT_BYTES, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
+use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
 
 /// What the sandbox may and must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Sandbox {
     /// Function tests share one run: after a limit is hit or the program has ended, the rest of them has the same fate.
     pub fn run(&self, program: &Program, tests: &Tests, limits: &Limits) -> Outcome {
         let total = match tests {
-            Tests::Stdin { cases } => cases.len(),
+            Tests::Stdin { cases, .. } => cases.len(),
             Tests::Function { .. } => 1,
         };
         let broken = |detail: String| Outcome { tests: vec![error_outcome(detail)], total };
@@ -202,11 +202,11 @@ impl Sandbox {
                 }
                 Outcome { tests, total }
             }
-            Tests::Stdin { cases } => {
+            Tests::Stdin { cases, tolerance } => {
                 let mut outcomes = Vec::new();
                 let result = self.in_slot(|slot| {
                     for case in cases {
-                        outcomes.push(self.run_stdin(slot, python, program, case, limits)?);
+                        outcomes.push(self.run_stdin(slot, python, program, (case, *tolerance), limits)?);
                         if self.policy.fail_fast
                             && outcomes.last().is_some_and(|outcome| outcome.status != Status::Passed)
                         {
@@ -228,7 +228,7 @@ impl Sandbox {
         slot: &Slot,
         python: &Python,
         program: &Program,
-        case: &StdinCase,
+        (case, tolerance): (&StdinCase, Option<FloatTolerance>),
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
         slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
@@ -238,7 +238,7 @@ impl Sandbox {
         let stdout = String::from_utf8_lossy(&ended.stdout);
         (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
             (Some(end), _) => end,
-            (None, Exit::Code(0)) => match compare::compare(&stdout, &case.output) {
+            (None, Exit::Code(0)) => match compare::compare(&stdout, &case.output, tolerance) {
                 Ok(()) => (Status::Passed, String::new()),
                 Err(detail) => (Status::WrongOutput, detail),
             },
@@ -430,7 +430,7 @@ impl Sandbox {
             python.readable.extend(self.policy.packages.iter().cloned());
             self.python = Some(python);
             let case = StdinCase { input: "ready".into(), output: "ready".into() };
-            let outcome = self.run(&program, &Tests::Stdin { cases: vec![case] }, &limits);
+            let outcome = self.run(&program, &Tests::Stdin { cases: vec![case], tolerance: None }, &limits);
             let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
             if outcome.all_passed() {
                 return;

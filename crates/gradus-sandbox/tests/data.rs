@@ -172,3 +172,24 @@ fn programs_that_passed_hidden_tests_pass_the_public_ones() {
     // What is left in 264: outputs that are prose of the statement (5), a line end of another system, a package.
     assert!(right.len() - passed <= 1 + right.len() * 3 / 100, "{passed} of {}", right.len());
 }
+
+#[test]
+fn functional_tests_of_livecodebench_tell_right_from_wrong() {
+    let long = "1".repeat(40);
+    let cases = serde_json::json!([
+        {"input": format!("[2, 1]\n{long}\n"), "output": format!("[1, 2, {long}]"), "testtype": "functional"},
+        {"input": "[]\n\"\\u00e9\"", "output": "[\"é\"]", "testtype": "functional"},
+    ]);
+    let row = serde_json::json!({"public_test_cases": cases.to_string(), "metadata": {"func_name": "join"}});
+    let tests = gradus_sandbox::from_livecodebench(&row).unwrap();
+    let passed = |body: &str| {
+        let source = format!("class Solution:\n    def join(self, a: List[int], b):\n        return {body}\n");
+        let outcome = SANDBOX.run(&Program { language: "python".into(), source }, &tests, &Limits::default());
+        assert_eq!((outcome.sandbox_error(), outcome.total), (None, 2), "{outcome:?}");
+        outcome.passed()
+    };
+    assert_eq!(passed("sorted(a) + [b]"), 2);
+    assert_eq!(passed("(*sorted(a), b)"), 2);
+    assert_eq!(passed("sorted(a) + [float(b) if a else b]"), 1);
+    assert_eq!(passed("a"), 0);
+}

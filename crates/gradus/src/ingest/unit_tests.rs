@@ -1,6 +1,9 @@
-//! Unit tests as banks write them: the project's own form, HumanEval's, MBPP's and APPS'.
+//! Unit tests as banks write them: the project's own form, and those of well-known datasets.
 
-use gradus_sandbox::{StdinCase, Tests, from_apps, from_humaneval, from_mbpp};
+use gradus_sandbox::{
+    FloatTolerance, StdinCase, Tests, from_apps, from_codecontests, from_evalplus, from_humaneval, from_livecodebench,
+    from_mbpp,
+};
 use serde_json::{Map, Value};
 
 use super::Bad;
@@ -19,11 +22,31 @@ pub(super) enum Found {
 }
 
 /// Columns that can hold tests, beside the named one.
-pub(super) const COLUMNS: [&str; 7] =
-    ["test", "entry_point", "test_list", "test_imports", "test_setup_code", "input_output", "language"];
+pub(super) const COLUMNS: &[&str] = &[
+    "test",
+    "entry_point",
+    "test_list",
+    "test_imports",
+    "test_setup_code",
+    "input_output",
+    "language",
+    "public_test_cases",
+    "private_test_cases",
+    "metadata",
+    "public_tests",
+    "private_tests",
+    "generated_tests",
+    "input_file",
+    "output_file",
+    "base_input",
+    "plus_input",
+    "assertion",
+];
 
 /// The tests of a row, from the first of `names` that is there, else from the columns of HumanEval (`test`,
-/// `entry_point`), MBPP (`test_list`, `test_setup_code` or `test_imports`) or APPS (`input_output`).
+/// `entry_point`), MBPP (`test_list`, `test_setup_code` or `test_imports`), APPS and TACO (`input_output`), LiveCodeBench
+/// (`public_test_cases`, `private_test_cases`, `metadata`), CodeContests (`public_tests`, `private_tests`,
+/// `generated_tests`) or EvalPlus (`base_input`, `assertion`).
 pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Bad> {
     for name in names {
         match columns.at(name)? {
@@ -43,6 +66,14 @@ pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Ba
         Ok(Value::Object(row))
     };
     let there = |name: &str| Ok(columns.at(name)?.is_some_and(|cell| cell != Cell::Null));
+    let first_there = |names: &[&'static str]| {
+        for name in names {
+            if there(name)? {
+                return Ok(Some(*name));
+            }
+        }
+        Ok(None)
+    };
     let (column, tests) = if there("test")? && there("entry_point")? {
         ("test", from_humaneval(&row(&["test", "entry_point"])?))
     } else if there("test_list")? {
@@ -57,6 +88,13 @@ pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Ba
             return Ok(Found::Empty);
         }
         ("input_output", from_apps(&row))
+    } else if let Some(column) = first_there(&["public_test_cases", "private_test_cases"])? {
+        (column, from_livecodebench(&row(&["public_test_cases", "private_test_cases", "metadata"])?))
+    } else if let Some(column) = first_there(&["public_tests", "private_tests", "generated_tests"])? {
+        let names = ["public_tests", "private_tests", "generated_tests", "input_file", "output_file"];
+        (column, from_codecontests(&row(&names)?))
+    } else if let Some(column) = first_there(&["base_input", "plus_input"])? {
+        (column, from_evalplus(&row(&["entry_point", "assertion"])?))
     } else {
         return Ok(Found::Absent);
     };
@@ -107,7 +145,18 @@ fn own(name: &str, cell: &Cell, columns: &Columns<'_>) -> Result<Found, Bad> {
                 };
                 cases.push(StdinCase { input: side("input")?, output: side("output")? });
             }
-            Ok(if cases.is_empty() { Found::Empty } else { Found::Tests(Tests::Stdin { cases }) })
+            let tolerance = match decoded.at("tolerance") {
+                None | Some(Cell::Null) => None,
+                Some(cell) => {
+                    let tolerance: FloatTolerance = serde_json::from_value(cell.value())
+                        .map_err(|error| bad(format!("`tolerance` is no {{absolute, relative}}: {error}")))?;
+                    if tolerance.absolute < 0.0 || tolerance.relative < 0.0 {
+                        return Err(bad("`tolerance` is negative".into()));
+                    }
+                    Some(tolerance)
+                }
+            };
+            Ok(if cases.is_empty() { Found::Empty } else { Found::Tests(Tests::Stdin { cases, tolerance }) })
         }
         Some("function") => {
             let code = text("test_code").ok_or_else(|| bad("`test_code` is missing or no text".into()))?;
@@ -178,11 +227,15 @@ mod tests {
     #[test]
     fn own_tests_are_read_as_object_or_as_text() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases });
+        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
         let object = r#"{"type": "stdin", "cases": [{"input": "1\n", "output": 2}], "public_only": true}"#;
         assert_eq!(read(&format!(r#"{{"tests": {object}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(object).unwrap();
         assert_eq!(read(&format!(r#"{{"tests": {text}}}"#)).unwrap(), expected);
+        let json =
+            r#"{"tests": {"type": "stdin", "cases": [{"input": "", "output": "1"}], "tolerance": {"absolute": 0.1}}}"#;
+        let Found::Tests(Tests::Stdin { tolerance, .. }) = read(json).unwrap() else { panic!("tests") };
+        assert_eq!(tolerance, Some(FloatTolerance { absolute: 0.1, relative: 0.0 }));
         assert_eq!(read(r#"{"tests": {"type": "none"}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": {"type": "stdin", "cases": []}}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"tests": null}"#).unwrap(), Found::Absent);
@@ -198,6 +251,12 @@ mod tests {
             (r#"{"tests": {"cases": []}}"#, "bad_tests", "missing"),
             (r#"{"tests": {"type": "stdin", "cases": [{"input": "1"}]}}"#, "bad_tests", "case 1 has no `output`"),
             (r#"{"tests": {"type": "function"}}"#, "bad_tests", "test_code"),
+            (
+                r#"{"tests": {"type": "stdin", "cases": [], "tolerance": {"absolute": -1}}}"#,
+                "bad_tests",
+                "`tolerance` is negative",
+            ),
+            (r#"{"tests": {"type": "stdin", "cases": [], "tolerance": 0.1}}"#, "bad_tests", "`tolerance` is no"),
             (r#"{"input_output": "{\"inputs\": [\"1\"], \"outputs\": []}"}"#, "bad_tests", "`outputs` 0"),
             (r#"{"input_output": [1]}"#, "bad_tests", "`inputs` is missing"),
             (r#"{"test_list": [1]}"#, "bad_tests", "no list of texts"),
@@ -224,9 +283,33 @@ mod tests {
         );
         let stdin = read(r#"{"input_output": "{\"inputs\": [[\"1\", \"2\"]], \"outputs\": [\"3\\n\"]}"}"#).unwrap();
         let cases = vec![StdinCase { input: "1\n2".into(), output: "3\n".into() }];
-        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases }));
+        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases, tolerance: None }));
         assert_eq!(read(r#"{"input_output": ""}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"test_list": []}"#).unwrap(), Found::Empty);
+    }
+
+    #[test]
+    fn rows_of_contests_become_tests() {
+        let cases = vec![StdinCase { input: "1\n".into(), output: "2\n".into() }];
+        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
+        let cases = r#"[{"input": "1\n", "output": "2\n", "testtype": "stdin"}]"#;
+        assert_eq!(read(&format!(r#"{{"public_test_cases": {cases}}}"#)).unwrap(), expected);
+        let text = serde_json::to_string(cases).unwrap();
+        assert_eq!(read(&format!(r#"{{"public_test_cases": {text}, "private_test_cases": ""}}"#)).unwrap(), expected);
+        let sets =
+            r#""public_tests": {"input": ["1\n"], "output": ["2\n"]}, "private_tests": {"input": [], "output": []}"#;
+        assert_eq!(read(&format!("{{{sets}}}")).unwrap(), expected);
+        let row = r#"{"base_input": [[1]], "entry_point": "f", "assertion": "assert f(1) == 2"}"#;
+        assert_eq!(function_of(row).1, "f");
+        for (row, column, why) in [
+            (r#"{"private_test_cases": "gASV"}"#.to_owned(), "private_test_cases", "no zlib"),
+            (format!(r#"{{{sets}, "output_file": "out.txt"}}"#), "public_tests", "`output_file`"),
+            (r#"{"base_input": [[1]], "entry_point": "f"}"#.to_owned(), "base_input", "without results"),
+        ] {
+            let bad = read(&row).unwrap_err();
+            assert!(bad.reason.code == "bad_tests" && bad.reason.detail.contains(why), "{row}: {bad:?}");
+            assert!(format!("{bad:?}").contains(column), "{row}: {bad:?}");
+        }
     }
 
     #[test]

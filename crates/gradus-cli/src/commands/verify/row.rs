@@ -208,7 +208,7 @@ fn code(
 /// Tests that can be counted without running them; the asserts of a function test are counted by the run.
 fn n_cases(tests: &Tests) -> usize {
     match tests {
-        Tests::Stdin { cases } => cases.len(),
+        Tests::Stdin { cases, .. } => cases.len(),
         Tests::Function { .. } => 1,
     }
 }
