@@ -31,24 +31,15 @@ pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, unt
         println!("{}", json!({ "run_dir": folder, "stages": estimates }));
         return Ok(());
     }
-    println!(
-        "{:<7} {:<28} {:>10} {:>15} {:>19} {:>19}  cost",
-        "stage", "model", "questions", "requests", "tokens read", "tokens written"
-    );
-    for estimate in &estimates {
-        let questions = format!("{}{}", if estimate.assumed { "<= " } else { "" }, grouped(estimate.n_questions));
-        let written = match estimate.mean_completion {
-            None => format!("<= {}", grouped(estimate.completion_tokens[1])),
-            Some(_) => range(estimate.completion_tokens),
-        };
-        println!(
-            "{:<7} {:<28} {questions:>10} {:>15} {:>19} {written:>19}  {}",
-            estimate.stage,
-            estimate.model,
-            range(estimate.requests),
-            range(estimate.prompt_tokens),
-            cost(estimate)
-        );
+    let rows: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned)).chain(estimates.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| match column {
+            0 | 1 => format!("{cell:<width$}", width = width(column)),
+            6 => cell.clone(),
+            _ => format!("{cell:>width$}", width = width(column)),
+        });
+        println!("{}", cells.collect::<Vec<_>>().join("  "));
     }
     println!("nothing was asked");
     println!("least     each answer is right at once and as long as the model's recorded ones");
@@ -69,6 +60,24 @@ pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, unt
         );
     }
     Ok(())
+}
+
+const HEAD: [&str; 7] = ["stage", "model", "questions", "requests", "tokens read", "tokens written", "cost"];
+
+fn row(estimate: &Estimate) -> [String; 7] {
+    let written = match estimate.mean_completion {
+        None if estimate.completion_tokens[1] > 0 => format!("<= {}", grouped(estimate.completion_tokens[1])),
+        _ => range(estimate.completion_tokens),
+    };
+    [
+        estimate.stage.to_string(),
+        estimate.model.clone(),
+        format!("{}{}", if estimate.assumed { "<= " } else { "" }, grouped(estimate.n_questions)),
+        range(estimate.requests),
+        range(estimate.prompt_tokens),
+        written,
+        cost(estimate),
+    ]
 }
 
 fn cost(estimate: &Estimate) -> String {

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
             CommandError::failure(format!("cannot write {path}: {error}"))
         }
     })?;
-    eprintln!("wrote {path}: set `bank`, `student` and `teacher` in it");
+    eprintln!("wrote {path}: it runs as it stands; set `bank`, `student` and `teacher` in it");
     eprintln!("next: gradus doctor --config {path}, then gradus run --config {path}");
     Ok(())
 }
@@ -49,7 +49,11 @@ mod tests {
     #[test]
     fn the_template_spells_out_the_defaults() {
         let config = Config::read(TEMPLATE, &[]).unwrap();
-        let plain = Config::read("bank: builtin\nstudent: smollm2\nteacher: smollm2", &[]).unwrap();
+        let plain = Config::read(
+            "bank: builtin\nlimit: 20\nstudent: {model: smollm2, context: 1024}\nteacher: {model: smollm2, context: 1024}",
+            &[],
+        )
+        .unwrap();
         assert_eq!(config.to_yaml(), plain.to_yaml());
     }
 
