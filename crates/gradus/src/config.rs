@@ -261,11 +261,29 @@ pub struct Probe {
     pub sampling: SamplingConfig,
     /// Ask a truncated attempt once more with this limit (with `on_truncated: retry_longer`).
     pub longer_max_tokens: Option<u32>,
+    /// Stop asking before `attempts` once more of them would say little; all are asked if absent.
+    pub adaptive: Option<Adaptive>,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { attempts: 1, sampling: SamplingConfig::default(), longer_max_tokens: None }
+        Self { attempts: 1, sampling: SamplingConfig::default(), longer_max_tokens: None, adaptive: None }
+    }
+}
+
+/// When a question has been asked often enough. It also has once its level cannot change any more.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Adaptive {
+    /// Attempts that every question gets.
+    pub min_attempts: u32,
+    /// Width of the pass rate's 95 % credible interval (0..1) that is narrow enough; only for the grader `pass_rate`.
+    pub max_width: f64,
+}
+
+impl Default for Adaptive {
+    fn default() -> Self {
+        Self { min_attempts: 2, max_width: 0.7 }
     }
 }
 

@@ -42,7 +42,7 @@ impl Graded {
 }
 
 /// Whether an attempt counts, and as what: correct is true.
-fn counts(config: &Grade, judged: &Judged) -> Option<bool> {
+pub(crate) fn counts(config: &Grade, judged: &Judged) -> Option<bool> {
     if judged.is_truncated() {
         return (config.on_truncated != OnTruncated::Ungraded).then_some(false);
     }
@@ -106,6 +106,6 @@ fn tests_passed(countable: &[(&Judged, bool)]) -> Option<f64> {
 }
 
 /// Level 5 below the first edge, 1 from the last on.
-fn level(edges: &[f64; 4], score: f64) -> u8 {
+pub(crate) fn level(edges: &[f64; 4], score: f64) -> u8 {
     5 - edges.iter().filter(|edge| score >= **edge).count() as u8
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, Price, Sample, SampleBy, SamplingConfig};
+use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
 use crate::stats::wilson;
 use crate::tables::{
@@ -234,6 +234,12 @@ pub struct PassRates {
     pub mean_width: Option<f64>,
     /// Questions never solved, sometimes in ten bins of equal width, always: 12 counts.
     pub bins: Vec<u64>,
+    /// Attempts at the questions that have a level or could not be given one.
+    #[serde(default)]
+    pub attempts: u64,
+    /// Attempts that `probe.adaptive` saved on them, against `probe.attempts` each.
+    #[serde(default)]
+    pub saved: u64,
 }
 
 /// The drawn sample against the wanted distribution.
@@ -387,7 +393,7 @@ impl Metrics {
             .map(|((stage, item_kind, reason), count)| DropCount { stage, item_kind, reason, count })
             .collect();
 
-        if metrics.count_levels(&tables)? {
+        if metrics.count_levels(&tables, &config.probe)? {
             let graded = metrics.levels.iter().filter(|level| level.level != "ungraded").map(|level| level.count);
             step("graded", "questions", graded.sum());
         }
@@ -473,7 +479,7 @@ impl Metrics {
         serde_json::to_string_pretty(self).expect("names, lists and finite numbers") + "\n"
     }
 
-    fn count_levels(&mut self, tables: &Path) -> Result<bool, TableError> {
+    fn count_levels(&mut self, tables: &Path, config: &Probe) -> Result<bool, TableError> {
         let names = Level::ALL.iter().map(ToString::to_string).chain(["ungraded".to_owned()]);
         self.levels = names.map(|level| LevelCount { level, ..LevelCount::default() }).collect();
         let rates = &mut self.pass_rates;
@@ -485,6 +491,11 @@ impl Metrics {
             levels[at].count += 1;
             levels[at].pass.count += row.n_correct.max(0) as u64;
             levels[at].pass.n += row.n_countable.max(0) as u64;
+            let n_attempts = row.n_attempts.max(0) as u64;
+            rates.attempts += n_attempts;
+            if config.adaptive.is_some() {
+                rates.saved += u64::from(config.attempts).saturating_sub(n_attempts);
+            }
             if let Some(rate) = row.pass_rate {
                 rates.n += 1;
                 sum += rate;

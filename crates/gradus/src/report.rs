@@ -94,7 +94,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             "role": model.role, "model": model.model, "revision": model.revision,
             "sampling": if model.recorded { Some("recorded elsewhere".to_owned()) } else { model.sampling.as_ref().map(sampling) }, "price": model.price.as_ref().map(price),
         })).collect::<Vec<_>>(),
-        "settings": settings(config),
+        "settings": settings(config, metrics),
         "levels": samples,
     });
     make_visible(&mut context);
@@ -329,7 +329,7 @@ fn sample_rule(config: &Config) -> &'static str {
 }
 
 /// The settings that decide what the figures mean, and which of them nobody has measured.
-fn settings(config: &Config) -> Value {
+fn settings(config: &Config, metrics: &Metrics) -> Value {
     let standard = Config::default();
     let guess = |same: bool| if same { "our default, a guess: the paper gives no number" } else { "set for this run" };
     let mut rows: Vec<(&str, String, &str)> = vec![
@@ -343,6 +343,11 @@ fn settings(config: &Config) -> Value {
         ),
         ("grade.grader", name(&config.grade.grader), ""),
     ];
+    let saved = saved(metrics);
+    if let Some(adaptive) = &config.probe.adaptive {
+        let setting = format!("at least {}, interval of at most {}", adaptive.min_attempts, adaptive.max_width);
+        rows.push(("probe.adaptive", setting, &saved));
+    }
     if config.grade.grader == Grader::PassRate {
         rows.push(("grade.tau", config.grade.tau.to_string(), guess(config.grade.tau == standard.grade.tau)));
     }
@@ -371,6 +376,14 @@ fn settings(config: &Config) -> Value {
     rows.push(("export.think", name(&config.export.think), ""));
     rows.push(("seed", config.seed.to_string(), ""));
     rows.into_iter().map(|(key, value, note)| json!({"key": key, "value": value, "note": note})).collect()
+}
+
+/// What stopping early saved.
+fn saved(metrics: &Metrics) -> String {
+    let rates = &metrics.pass_rates;
+    let fixed = rates.attempts + rates.saved;
+    let share = 100.0 * rates.saved as f64 / fixed.max(1) as f64;
+    format!("{} of {} attempts were not asked: {share:.0} % saved", count(rates.saved), count(fixed))
 }
 
 /// The name of a setting as it stands in a configuration.

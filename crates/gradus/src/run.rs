@@ -103,6 +103,8 @@ impl Plan {
             probe: Probe {
                 asker: asker(student, &config.probe.sampling),
                 attempts: config.probe.attempts,
+                adaptive: config.probe.adaptive,
+                grade: config.grade.clone(),
                 longer: Probe::longer(config),
                 judge: judge.clone(),
             },

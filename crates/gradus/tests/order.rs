@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gradus::attempt::Source;
-use gradus::config::{Config, OnTruncated};
+use gradus::config::{Adaptive, Config, Grader, OnTruncated};
 use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question, QuestionId};
 use gradus::run::{Plan, Resolved};
@@ -47,6 +47,11 @@ fn plan(seed: u64) -> Plan {
     if between("longer", 0, 1) == 1 {
         config.grade.on_truncated = OnTruncated::RetryLonger;
         config.probe.longer_max_tokens = Some(config.probe.sampling.max_tokens * 2);
+    }
+    if between("adaptive", 0, 2) > 0 {
+        config.grade.grader = [Grader::FirstCorrect, Grader::PassRate][between("grader", 0, 1) as usize];
+        let min_attempts = between("min_attempts", 1, 3) as u32;
+        config.probe.adaptive = Some(Adaptive { min_attempts, max_width: between("width", 1, 9) as f64 / 10.0 });
     }
     config.distil.correct = between("correct", 1, 3) as u32;
     config.distil.tries = config.distil.correct + between("tries", 0, 4) as u32;
