@@ -1,18 +1,21 @@
 //! What the real binary does with input that is wrong: it says what, where and what to do; it drops what is broken
 //! and goes on with the rest; and it loses nothing that was recorded.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use common::{GRADUS, Mock, files, gradus, without_reader};
 use gradus::tables::{DroppedRow, QuestionRow, TableReader};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-const GRADUS: &str = env!("CARGO_BIN_EXE_gradus");
 
 const BANK: &str = r#"{"id": "q1", "question": "What is 1+1?", "answer": "2"}
 {"id": "q2", "question": "What is 2+2?", "answer": "4"}
@@ -86,8 +89,7 @@ impl Desk {
 
     /// What `ledger verify` says of `run`, if there is a ledger.
     fn verified(&self) -> Option<Value> {
-        let mut command = Command::new(GRADUS);
-        let output = command.args(["ledger", "verify", "run", "--json"]).current_dir(self.0.path()).output().unwrap();
+        let output = gradus(self.0.path(), &["ledger", "verify", "run", "--json"]);
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
@@ -105,15 +107,15 @@ impl Desk {
         rows.map(|row| row.map(|row| (row.item, row.reason, row.detail)).unwrap()).collect()
     }
 
-    fn table_bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        bytes_in(&self.path("run/tables"))
+    fn table_bytes(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        files(&self.path("run/tables"))
     }
-}
 
-fn bytes_in(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    files.into_iter().map(|path| (path.file_name().unwrap().into(), fs::read(path).unwrap())).collect()
+    /// A mock server that knows the bank.
+    fn mock(&self, arguments: &[&str]) -> Mock {
+        let usual = ["--bank", "bank.jsonl", "--model", "m", "--right-rate", "1"];
+        Mock::start(|mock| mock.args(usual).args(arguments).current_dir(self.0.path()))
+    }
 }
 
 fn said(output: &Output) -> String {
@@ -132,42 +134,9 @@ fn refusal(output: &Output, code: i32, words: &[&str]) -> String {
     said
 }
 
-/// The mock server; ended when dropped.
-struct Mock {
-    child: Child,
-    url: String,
-}
-
-impl Mock {
-    fn start(desk: &Desk, arguments: &[&str]) -> Self {
-        let mut child = Command::new(GRADUS)
-            .args(["mock", "--port", "0", "--bank", "bank.jsonl", "--model", "m", "--right-rate", "1"])
-            .args(arguments)
-            .current_dir(desk.0.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
-    }
-
-    /// Arguments that make it student and teacher.
-    fn roles(&self, model: &str) -> [String; 4] {
-        roles(&self.url, model)
-    }
-}
-
-fn roles(url: &str, model: &str) -> [String; 4] {
-    ["--set".into(), format!("student=openai:{url}#{model}"), "--set".into(), format!("teacher=openai:{url}#{model}")]
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// Arguments that make a model student and teacher.
+fn roles(model: &str) -> [String; 4] {
+    ["--set".into(), format!("student={model}"), "--set".into(), format!("teacher={model}")]
 }
 
 fn strs(texts: &[String]) -> Vec<&str> {
@@ -386,18 +355,18 @@ fn a_corrupt_gguf_is_refused_and_names_what_is_wrong() {
 #[test]
 fn an_endpoint_that_is_down_costs_nothing_that_was_recorded() {
     let desk = Desk::new();
-    let up = Mock::start(&desk, &[]);
-    let roles_up = up.roles("m");
+    let up = desk.mock(&[]);
+    let roles_up = roles(&up.model("m"));
     desk.made(&[&strs(&roles_up)[..], &["--set", "probe.attempts=1"]].concat());
     let recorded = desk.recorded();
-    let url = up.url.clone();
+    let url = up.url();
     drop(up);
-    desk.refused(&strs(&roles(&url, "m")), 1, &["`student`", &url, "hint: is the server up, and the URL right?"]);
+    desk.refused(&strs(&roles_up), 1, &["`student`", &url, "hint: is the server up, and the URL right?"]);
     assert_eq!(desk.recorded(), recorded);
 
     // Up, and broken: what it was asked for is lost for this run, is told, and has its own exit code.
-    let broken = Mock::start(&desk, &["--errors-5xx", "1"]);
-    let asked = broken.roles("m");
+    let broken = desk.mock(&["--errors-5xx", "1"]);
+    let asked = roles(&broken.model("m"));
     desk.refused(
         &[&strs(&asked)[..], &["--set", "driver.max_tries=1"]].concat(),
         3,
@@ -407,8 +376,8 @@ fn an_endpoint_that_is_down_costs_nothing_that_was_recorded() {
     drop(broken);
 
     // Another address, the same name: only what is missing is asked for.
-    let again = Mock::start(&desk, &[]);
-    let summary = desk.made(&strs(&again.roles("m")));
+    let again = desk.mock(&[]);
+    let summary = desk.made(&strs(&roles(&again.model("m"))));
     assert_eq!(summary["dropped"], json!([]), "{summary}");
     assert_eq!(desk.recorded(), recorded + 3);
 }
@@ -433,24 +402,24 @@ fn an_endpoint_with_another_model_is_refused() {
             drop(write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
         }
     });
-    let asked = roles(&url, "wanted-model");
+    let asked = roles(&format!("openai:{url}#wanted-model"));
     desk.refused(&strs(&asked), 2, &["`student`", "does not list `wanted-model`", "hint: it lists served-model"]);
 
     // The same name with other weights behind it, noticed against the ledger.
-    let before = Mock::start(&desk, &["--root", "weights-1"]);
-    desk.made(&strs(&before.roles("m")));
+    let before = desk.mock(&["--root", "weights-1"]);
+    desk.made(&strs(&roles(&before.model("m"))));
     let recorded = desk.recorded();
     drop(before);
-    let after = Mock::start(&desk, &["--root", "weights-2"]);
-    let asked = after.roles("m");
+    let after = desk.mock(&["--root", "weights-2"]);
+    let asked = roles(&after.model("m"));
     desk.refused(&strs(&asked), 2, &["`m` was `weights-1`", "is `weights-2` now", "--accept-model-change"]);
     assert_eq!(desk.recorded(), recorded);
     desk.made(&[&strs(&asked)[..], &["--accept-model-change"]].concat());
     assert_eq!(desk.recorded(), recorded);
 
     // Or it says so itself in its answers. What came is kept, but is no attempt.
-    let other = Mock::start(&desk, &["--root", "weights-2", "--answers-as", "m-turbo"]);
-    let asked = [&other.roles("m")[..], &["--set".to_owned(), "probe.attempts=3".to_owned()]].concat();
+    let other = desk.mock(&["--root", "weights-2", "--answers-as", "m-turbo"]);
+    let asked = [&roles(&other.model("m"))[..], &["--set".to_owned(), "probe.attempts=3".to_owned()]].concat();
     desk.refused(&strs(&asked), 2, &["came from `m` so far", "come from `m-turbo` now", "--accept-model-change"]);
     assert_eq!(desk.recorded(), recorded);
     desk.made(&[&strs(&asked)[..], &["--accept-model-change"]].concat());
@@ -460,8 +429,8 @@ fn an_endpoint_with_another_model_is_refused() {
 #[test]
 fn a_run_directory_in_use_is_refused_and_free_again_afterwards() {
     let desk = Desk::new();
-    let slow = Mock::start(&desk, &["--latency-ms", "300"]);
-    let asked = slow.roles("m");
+    let slow = desk.mock(&["--latency-ms", "300"]);
+    let asked = roles(&slow.model("m"));
     let long = [&strs(&asked)[..], &["--set", "probe.attempts=60", "--set", "driver.in_flight=1"]].concat();
     let mut first = desk.command(&long).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     while !fs::read_to_string(desk.path("run/lock")).is_ok_and(|holder| holder.ends_with('\n')) {
@@ -538,8 +507,7 @@ fn a_file_in_the_place_of_a_folder_is_named_and_the_run_goes_on_without_it() {
     fs::create_dir_all(desk.path("run/ledger.sqlite")).unwrap();
     desk.refused(&[], 1, &["ledger run/ledger.sqlite", "hint: it must be a file"]);
     desk.write("taken", "");
-    let mut command = Command::new(GRADUS);
-    let output = command.args(["run", "--run-dir", "taken"]).current_dir(desk.0.path()).output().unwrap();
+    let output = gradus(desk.0.path(), &["run", "--run-dir", "taken"]);
     refusal(&output, 2, &["taken: a file stands where a folder is wanted", "`--run-dir`"]);
 }
 
@@ -552,10 +520,9 @@ fn a_damaged_table_is_named_and_rebuilt_by_the_next_run() {
     let bytes = fs::read(&table).unwrap();
     fs::write(&table, &bytes[..bytes.len() / 2]).unwrap();
     for command in ["why q1", "export", "report"] {
-        let mut gradus = Command::new(GRADUS);
-        let gradus = gradus.args(command.split(' ')).args(["--run-dir", "run"]).current_dir(desk.0.path());
+        let arguments: Vec<&str> = command.split(' ').chain(["--run-dir", "run"]).collect();
         let words = ["table run/tables/questions.parquet", "hint: ", "`gradus run` rebuilds the tables"];
-        refusal(&gradus.output().unwrap(), 1, &words);
+        refusal(&gradus(desk.0.path(), &arguments), 1, &words);
     }
     desk.made(&[]);
     assert!((desk.table_bytes(), desk.recorded()) == (whole, recorded));
@@ -630,8 +597,6 @@ fn a_run_directory_that_cannot_be_written_is_named() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let desk = Desk::new();
-    let mut child = desk.command(&["--quiet"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = without_reader(&mut desk.command(&["--quiet"]));
     assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
 }

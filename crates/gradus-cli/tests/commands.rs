@@ -1,15 +1,14 @@
 //! The real binary writes and reads configs, and looks at the machine.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
 
+use std::path::Path;
+use std::process::Command;
+
+use common::{GRADUS, Mock, gradus, without_reader};
 use gradus::tables::{AttemptRow, CotRow, TableReader};
 use serde_json::Value;
-
-fn gradus(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gradus")).args(arguments).current_dir(folder).output().unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -83,33 +82,27 @@ fn doctor_tells_layers_and_tools() {
 
 #[test]
 fn doctor_looks_at_every_role_of_a_config_and_shows_no_key() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(["mock", "--port", "0", "--model", "pupil", "--max-model-len", "4096", "--key-env", "DOCTOR_TEST_KEY"])
-        .env("DOCTOR_TEST_KEY", "open-sesame")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut url = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut url).unwrap();
-    let url = url.trim();
+    let server = Mock::start(|mock| {
+        mock.args(["--model", "pupil", "--max-model-len", "4096", "--key-env", "DOCTOR_TEST_KEY"])
+            .env("DOCTOR_TEST_KEY", "open-sesame")
+    });
+    let pupil = server.model("pupil");
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
-        "student: {{model: 'openai:{url}#pupil', api_key_env: DOCTOR_TEST_KEY}}\n\
+        "student: {{model: '{pupil}', api_key_env: DOCTOR_TEST_KEY}}\n\
          teacher:\n\
-         - {{model: 'openai:{url}#pupil', api_key_env: DOCTOR_TEST_KEY}}\n\
-         - {{model: 'openai:{url}#pupil', api_key_env: NO_SUCH_VARIABLE_HERE}}\n\
+         - {{model: '{pupil}', api_key_env: DOCTOR_TEST_KEY}}\n\
+         - {{model: '{pupil}', api_key_env: NO_SUCH_VARIABLE_HERE}}\n\
          - nonsense\n\
          judge: openai:http://127.0.0.1:9/v1#x\n"
     );
     std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+    let output = Command::new(GRADUS)
         .args(["doctor", "--json", "--config", "gradus.yaml"])
         .env("DOCTOR_TEST_KEY", "open-sesame")
         .current_dir(folder.path())
         .output()
         .unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("there are 3 problems"), "{}", text(&output.stderr));
     let said = text(&output.stdout);
@@ -141,14 +134,8 @@ fn every_command_has_a_help_that_begins_with_what_it_does() {
 
 #[test]
 fn two_roles_of_one_model_keep_their_own_prices() {
-    let mut server = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(["mock", "--port", "0", "--model", "both", "--right-rate", "1"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut url = String::new();
-    BufReader::new(server.stdout.take().unwrap()).read_line(&mut url).unwrap();
-    let model = format!("openai:{}#both", url.trim());
+    let server = Mock::start(|mock| mock.args(["--model", "both", "--right-rate", "1"]));
+    let model = server.model("both");
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
         "bank: builtin\nlimit: 3\nsample: {{size: 3, shortage: spill_nearest}}\nprobe: {{attempts: 1}}\n\
@@ -157,8 +144,6 @@ fn two_roles_of_one_model_keep_their_own_prices() {
     );
     std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
     let output = gradus(folder.path(), &["distil", "--run-dir", "run", "--quiet"]);
-    server.kill().unwrap();
-    server.wait().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let tables = folder.path().join("run/tables");
     let dollars = |prompt: Option<i64>, completion: Option<i64>, price: f64| {
@@ -183,14 +168,6 @@ fn a_reader_that_is_gone_is_no_failure_of_a_run() {
     let answer = "{\"question_id\": \"q\", \"model\": \"m\", \"response\": \"The answer is 2.\"}\n";
     std::fs::write(folder.path().join("said.jsonl"), answer).unwrap();
     std::fs::write(folder.path().join("gradus.yaml"), "bank: bank.jsonl\nstudent: replay:said.jsonl#m\n").unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(["probe", "--quiet"])
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = without_reader(Command::new(GRADUS).args(["probe", "--quiet"]).current_dir(folder.path()));
     assert!(output.status.success(), "{}", text(&output.stderr));
 }

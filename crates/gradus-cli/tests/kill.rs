@@ -12,15 +12,17 @@
 //!
 //! `GRADUS_KILLS=1000` kills more often than the usual 25 times, `GRADUS_KILL_SEED=1` at other moments.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use common::{GRADUS, Mock};
 
 /// Kills in one run directory: while models are asked, and after every answer is recorded.
 const EARLY: usize = 3;
@@ -32,50 +34,20 @@ const USUAL: Duration = Duration::from_millis(30);
 /// The same on a machine that has other things to do.
 const LONGEST: Duration = Duration::from_millis(180);
 
-/// A server that counts.
-struct Mock {
-    child: Child,
-    address: String,
-}
-
-impl Mock {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
-            .args(["mock", "--port", "0", "--latency-ms", "40", "--jitter-ms", "160"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1")).unwrap().to_owned();
-        Self { child, address }
-    }
-
-    fn counts(&self) -> Counts {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(stream, "GET /stats HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let stats: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-        let count = |name: &str| stats[name].as_i64().unwrap();
-        Counts { requests: count("requests"), answered: count("answered"), distinct: count("distinct_bodies") }
-    }
-}
-
-impl Drop for Mock {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// What the server has seen so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counts {
     requests: i64,
     answered: i64,
     distinct: i64,
+}
+
+impl Counts {
+    fn of(mock: &Mock) -> Self {
+        let stats = mock.stats();
+        let count = |name: &str| stats[name].as_i64().unwrap();
+        Self { requests: count("requests"), answered: count("answered"), distinct: count("distinct_bodies") }
+    }
 }
 
 /// Numbers that look random and are the same in every run of the test.
@@ -92,7 +64,7 @@ impl Dice {
 
 /// `gradus run` in a directory.
 fn command(home: &Path, run_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gradus"));
+    let mut command = Command::new(GRADUS);
     command
         .args(["run", "--quiet", "--unsafe-no-sandbox", "--config"])
         .arg(home.join("gradus.yaml"))
@@ -125,7 +97,7 @@ fn recorded(run_dir: &Path) -> (i64, i64) {
         // Killed before there was a ledger.
         return (0, 0);
     }
-    let verified = Command::new(env!("CARGO_BIN_EXE_gradus")).args(["ledger", "verify"]).arg(&path).output().unwrap();
+    let verified = Command::new(GRADUS).args(["ledger", "verify"]).arg(&path).output().unwrap();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     let connection = rusqlite::Connection::open(&path).unwrap();
     let counts = "SELECT count(*) FILTER (WHERE kind = 'generation'), count(*) FROM attempts";
@@ -134,30 +106,20 @@ fn recorded(run_dir: &Path) -> (i64, i64) {
 
 /// Every file of a run directory that a second run must repeat.
 fn files(run_dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![run_dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.strip_prefix(run_dir).unwrap().to_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if name != Path::new("lock") && !name.to_string_lossy().starts_with("ledger.sqlite") {
-                let bytes = std::fs::read(&path).unwrap();
-                let bytes = match name.to_str() {
-                    Some("metrics.json") => {
-                        let mut metrics: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-                        assert!(metrics["ledger"]["durations"].take().is_array());
-                        metrics.to_string().into_bytes()
-                    }
-                    Some("report.html") => {
-                        let html = String::from_utf8(bytes).unwrap();
-                        html.lines().filter(|line| !line.contains("<p>Time: ")).collect::<String>().into_bytes()
-                    }
-                    _ => bytes,
-                };
-                files.insert(name, bytes);
+    let mut files = common::files(run_dir);
+    files.retain(|name, _| name != Path::new("lock") && !name.to_string_lossy().starts_with("ledger.sqlite"));
+    for (name, bytes) in &mut files {
+        match name.to_str() {
+            Some("metrics.json") => {
+                let mut metrics: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+                assert!(metrics["ledger"]["durations"].take().is_array());
+                *bytes = metrics.to_string().into_bytes();
             }
+            Some("report.html") => {
+                let html = str::from_utf8(bytes).unwrap();
+                *bytes = html.lines().filter(|line| !line.contains("<p>Time: ")).collect::<String>().into_bytes();
+            }
+            _ => {}
         }
     }
     files
@@ -185,12 +147,12 @@ struct Loss {
 
 /// Starts a run and kills it after that time; none if it came to its end before.
 fn kill(home: &Path, run_dir: &Path, mock: &Mock, after: Duration) -> Option<Loss> {
-    let (before, (recorded_before, _)) = (mock.counts(), recorded(run_dir));
+    let (before, (recorded_before, _)) = (Counts::of(mock), recorded(run_dir));
     let began = Instant::now();
     let mut child = command(home, run_dir).spawn().unwrap();
     let answered_at = |ahead: Duration| {
         std::thread::sleep(after.saturating_sub(ahead).saturating_sub(began.elapsed()));
-        mock.counts().answered
+        Counts::of(mock).answered
     };
     let (long_before, shortly_before) = (answered_at(WINDOW + LONGEST), answered_at(WINDOW + USUAL));
     std::thread::sleep(after.saturating_sub(began.elapsed()));
@@ -200,10 +162,10 @@ fn kill(home: &Path, run_dir: &Path, mock: &Mock, after: Duration) -> Option<Los
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(status.success() || status.signal() == Some(9), "{status}: {said}");
     // The server hears of the end of its connections.
-    let mut now = mock.counts();
+    let mut now = Counts::of(mock);
     loop {
         std::thread::sleep(Duration::from_millis(20));
-        let later = mock.counts();
+        let later = Counts::of(mock);
         if later == now {
             break;
         }
@@ -223,9 +185,9 @@ fn kill(home: &Path, run_dir: &Path, mock: &Mock, after: Duration) -> Option<Los
 fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
     let (n_kills, seed) = (number("GRADUS_KILLS", 25), number("GRADUS_KILL_SEED", 0) as u64);
-    let mock = Mock::start();
+    let mock = Mock::start(|mock| mock.args(["--latency-ms", "40", "--jitter-ms", "160"]));
     let home = tempfile::tempdir().unwrap();
-    let url = format!("openai:http://{}#mock", mock.address);
+    let url = mock.model("mock");
     // There are code questions among them: runs of programs are recorded too.
     let config = format!(
         "seed: 7\nbank: {{path: builtin}}\nlimit: 60\nstudent: {url}-student\nteacher: {url}-teacher\n\
@@ -236,10 +198,10 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
     // The name of the directory stands in the report: the same for all.
     let clean = home.path().join("clean/run");
     let whole = run(home.path(), &clean);
-    let (wanted, (n_generations, n_attempts), asked) = (files(&clean), recorded(&clean), mock.counts());
+    let (wanted, (n_generations, n_attempts), asked) = (files(&clean), recorded(&clean), Counts::of(&mock));
     let again = run(home.path(), &clean);
     assert_same(&files(&clean), &wanted, "a second run");
-    assert_eq!(mock.counts(), asked, "a second run asks nothing");
+    assert_eq!(Counts::of(&mock), asked, "a second run asks nothing");
     assert!(n_generations == asked.answered && n_attempts > n_generations, "{asked:?}: programs are run too");
     println!("an undisturbed run takes {whole:?}, with everything recorded {again:?}, and asks {n_generations} times");
 
@@ -250,7 +212,7 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
     while losses.len() < n_kills {
         n_directories += 1;
         let run_dir = home.path().join(format!("{n_directories}/run"));
-        let before = mock.counts();
+        let before = Counts::of(&mock);
         let mut history = Vec::new();
         let mut disturb = |n: usize, length: Duration, history: &mut Vec<Duration>| {
             for _ in 0..n {
@@ -269,7 +231,7 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
         assert_same(&files(&run_dir), &wanted, &format!("kills after {history:?}"));
 
         assert_eq!(recorded(&run_dir), (n_generations, n_attempts), "after kills {history:?}");
-        let now = mock.counts();
+        let now = Counts::of(&mock);
         assert_eq!(now.distinct, asked.distinct, "after kills {history:?} something else was asked");
         let here = &losses[losses.len() - history.len()..];
         let excused: i64 = here.iter().map(|loss| loss.in_flight + loss.lost).sum();

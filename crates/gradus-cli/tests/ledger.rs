@@ -1,9 +1,13 @@
 //! The real binary looks into ledgers.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
+use common::{GRADUS, without_reader};
 use gradus::attempt::Source;
 use gradus::ledger::{Entry, Form, Ledger, Request, Settled, body_hash, compress};
 use gradus::work::{Generation, Slot, Step, Task, Work};
@@ -60,7 +64,7 @@ fn record(folder: &Path, questions: &[&str]) -> Vec<String> {
 }
 
 fn gradus(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gradus")).arg("ledger").args(arguments).output().unwrap()
+    Command::new(GRADUS).arg("ledger").args(arguments).output().unwrap()
 }
 
 #[track_caller]
@@ -146,15 +150,7 @@ fn all_attempts_are_exported_in_the_order_of_their_keys() {
 fn a_reader_that_has_seen_enough_ends_an_export_quietly() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), &["one", "two", "three"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
-        .args(["ledger", "export"])
-        .arg(folder.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = without_reader(Command::new(GRADUS).args(["ledger", "export"]).arg(folder.path()));
     assert!(output.status.success() && output.stderr.is_empty());
 }
 

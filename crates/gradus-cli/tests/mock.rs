@@ -1,88 +1,50 @@
 //! The real binary pretends to be a model.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
 
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use common::{GRADUS, Mock};
 use serde_json::{Value, json};
 
-struct Server {
-    child: Child,
-    address: String,
-    stdout: BufReader<ChildStdout>,
+fn start(arguments: &[&str]) -> Mock {
+    Mock::start(|mock| mock.args(arguments).env("MOCK_TEST_KEY", "open sesame").stderr(Stdio::piped()))
 }
 
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_gradus"))
-            .args(["mock", "--port", "0"])
-            .args(arguments)
-            .env("MOCK_TEST_KEY", "open sesame")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1"));
-        let address = address.unwrap_or_else(|| panic!("{line:?} is no URL")).to_owned();
-        Self { child, address, stdout }
-    }
-
-    /// Status and body of one request.
-    fn request(&self, head: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        let host = &self.address;
-        write!(stream, "{head} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\r\n{body}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
-
-    fn ask(&self, question: &str, seed: u64) -> (u16, String) {
-        let body = json!({
-            "model": "any", "seed": seed, "messages": [{ "role": "user", "content": format!("Please answer.\n\n{question}\n") }],
-        });
-        let (status, body) = self.request("POST /v1/chat/completions", &body.to_string());
-        let body: Value = serde_json::from_str(&body).unwrap_or_default();
-        (status, body["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned())
-    }
-
-    /// Ends it by a signal; what it said on stderr.
-    fn stop(mut self, signal: rustix::process::Signal) -> String {
-        let id = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(id, signal).unwrap();
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{said}");
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "");
-        said
-    }
+fn ask(server: &Mock, question: &str, seed: u64) -> (u16, String) {
+    let body = json!({
+        "model": "any", "seed": seed, "messages": [{ "role": "user", "content": format!("Please answer.\n\n{question}\n") }],
+    });
+    let (status, body) = server.request("POST /v1/chat/completions", &body.to_string());
+    let body: Value = serde_json::from_str(&body).unwrap_or_default();
+    (status, body["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned())
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Ends it by a signal; what it said on stderr.
+fn stop(mut server: Mock, signal: rustix::process::Signal) -> String {
+    let id = rustix::process::Pid::from_child(&server.child);
+    rustix::process::kill_process(id, signal).unwrap();
+    let mut said = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(server.child.wait().unwrap().success(), "{said}");
+    let mut rest = String::new();
+    server.stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+    said
 }
 
 #[test]
 fn questions_of_the_built_in_bank_get_right_and_wrong_answers() {
-    let server = Server::start(&["--right-rate", "0.5"]);
-    let answers: Vec<String> = (0..20).map(|seed| server.ask("What is 21 * 19?", seed).1).collect();
+    let server = start(&["--right-rate", "0.5"]);
+    let answers: Vec<String> = (0..20).map(|seed| ask(&server, "What is 21 * 19?", seed).1).collect();
     let n_right = answers.iter().filter(|answer| answer.contains(r"\boxed{399}")).count();
     assert!((2..=18).contains(&n_right), "{n_right}");
     assert!(answers.iter().all(|answer| answer.contains(r"\boxed{")));
-    assert_eq!(server.ask("What is 21 * 19?", 3).1, answers[3]);
-    let (_, stats) = server.request("GET /stats", "");
-    assert_eq!(serde_json::from_str::<Value>(&stats).unwrap()["requests"], 21);
-    let said = server.stop(rustix::process::Signal::INT);
+    assert_eq!(ask(&server, "What is 21 * 19?", 3).1, answers[3]);
+    assert_eq!(server.stats()["requests"], 21);
+    let said = stop(server, rustix::process::Signal::INT);
     assert!(said.contains("21 requests, 21 answered; 20 different, 1 asked again"), "{said}");
 }
 
@@ -90,11 +52,11 @@ fn questions_of_the_built_in_bank_get_right_and_wrong_answers() {
 fn code_questions_get_the_built_in_solution() {
     let question =
         "Write a Python function `last_letter(word)` that returns the last character of a string that is not empty.";
-    let right = Server::start(&["--right-rate", "1"]);
-    assert!(right.ask(question, 0).1.contains("```python\ndef last_letter(word):\n    return word[-1]\n```"));
-    let wrong = Server::start(&["--right-rate", "0"]);
-    assert!(wrong.ask(question, 0).1.contains("def last_letter(*args):\n    return None\n"));
-    right.stop(rustix::process::Signal::TERM);
+    let right = start(&["--right-rate", "1"]);
+    assert!(ask(&right, question, 0).1.contains("```python\ndef last_letter(word):\n    return word[-1]\n```"));
+    let wrong = start(&["--right-rate", "0"]);
+    assert!(ask(&wrong, question, 0).1.contains("def last_letter(*args):\n    return None\n"));
+    stop(right, rustix::process::Signal::TERM);
 }
 
 #[test]
@@ -102,28 +64,27 @@ fn a_bank_of_ones_own_replaces_the_built_in_one() {
     let folder = tempfile::tempdir().unwrap();
     let bank = folder.path().join("bank.jsonl");
     std::fs::write(&bank, r#"{"id":"x","question":"How many moons has Pluto?","answer":"5"}"#).unwrap();
-    let server = Server::start(&["--right-rate", "1", "--bank", bank.to_str().unwrap()]);
-    assert!(server.ask("How many moons has Pluto?", 0).1.contains(r"\boxed{5}"));
+    let server = start(&["--right-rate", "1", "--bank", bank.to_str().unwrap()]);
+    assert!(ask(&server, "How many moons has Pluto?", 0).1.contains(r"\boxed{5}"));
 }
 
 #[test]
 fn faults_and_keys_come_only_where_asked_for() {
-    let server = Server::start(&["--errors-5xx", "1", "--model", "a", "--model", "b", "--max-model-len", "77"]);
-    assert!(server.ask("What is 21 * 19?", 0).0 >= 500);
+    let server = start(&["--errors-5xx", "1", "--model", "a", "--model", "b", "--max-model-len", "77"]);
+    assert!(ask(&server, "What is 21 * 19?", 0).0 >= 500);
     let models: Value = serde_json::from_str(&server.request("GET /v1/models", "").1).unwrap();
     assert_eq!((&models["data"][1]["id"], &models["data"][0]["max_model_len"]), (&json!("b"), &json!(77)));
-    let server = Server::start(&["--key-env", "MOCK_TEST_KEY"]);
-    assert_eq!(server.ask("What is 21 * 19?", 0).0, 401);
-    let server = Server::start(&["--rate-limit", "1/s"]);
-    let statuses: Vec<u16> = (0..5).map(|seed| server.ask("What is 21 * 19?", seed).0).collect();
+    let server = start(&["--key-env", "MOCK_TEST_KEY"]);
+    assert_eq!(ask(&server, "What is 21 * 19?", 0).0, 401);
+    let server = start(&["--rate-limit", "1/s"]);
+    let statuses: Vec<u16> = (0..5).map(|seed| ask(&server, "What is 21 * 19?", seed).0).collect();
     assert!(statuses[0] == 200 && statuses.contains(&429), "{statuses:?}");
 }
 
 #[test]
 fn wrong_settings_are_refused() {
     let refused = |arguments: &[&str], words: &str| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_gradus")).args(["mock", "--port", "0"]).args(arguments).output().unwrap();
+        let output = Command::new(GRADUS).args(["mock", "--port", "0"]).args(arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(words), "{said}");
@@ -132,9 +93,9 @@ fn wrong_settings_are_refused() {
     refused(&["--cut", "0.7", "--garbage", "0.7"], "above 1");
     refused(&["--key-env", "NO_SUCH_VARIABLE_HERE"], "is not set");
     refused(&["--bank", "no-such-bank.jsonl"], "no-such-bank.jsonl");
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let port = server.address.rsplit(':').next().unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_gradus")).args(["mock", "--port", port]).output().unwrap();
+    let output = Command::new(GRADUS).args(["mock", "--port", port]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("cannot listen on"));
 }

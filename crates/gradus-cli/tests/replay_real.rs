@@ -1,10 +1,14 @@
 //! The whole pipeline over real recorded answers: `examples/math5.yaml` on the first part of its bank. Skipped where
 //! `../shared/data` is absent.
 
-use std::collections::{BTreeMap, HashMap};
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::{GRADUS, files};
 use gradus::tables::{
     AttemptRow, CotRow, LevelRow, QuestionRow, Row, SampleRow, SelectionRow, TableReader, VerdictRow,
 };
@@ -21,7 +25,7 @@ fn repository() -> PathBuf {
 
 /// Runs the example in a folder and gives back its summary.
 fn run(folder: &Path) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+    let output = Command::new(GRADUS)
         .args(["run", "--json", "--limit", &LIMIT.to_string(), "--config"])
         .arg(repository().join("examples/math5.yaml"))
         .arg("--run-dir")
@@ -34,23 +38,6 @@ fn run(folder: &Path) -> Value {
 
 fn table<R: Row>(folder: &Path) -> Vec<R> {
     TableReader::<R>::open(&folder.join("tables")).unwrap().collect::<Result<_, _>>().unwrap()
-}
-
-/// Every file below a folder, by its path there.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.insert(path.strip_prefix(folder).unwrap().to_owned(), std::fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 /// Labels of a model's recorded answers by question; the first answer counts, as it does for the first attempt.

@@ -1,7 +1,7 @@
 //! The real binary compares answers.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -11,15 +11,16 @@ fn gradus() -> Command {
     command
 }
 
+/// Waits for rows; all its streams are pipes.
+fn rows_in() -> Child {
+    let mut command = gradus();
+    command.args(["--jsonl", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
 /// Rows in, what came out.
 fn stream(input: &[u8]) -> (Vec<Value>, Output) {
-    let mut child = gradus()
-        .args(["--jsonl", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = rows_in();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
@@ -164,7 +165,7 @@ fn good_rows_around_bad_ones_are_answered() {
 
 #[test]
 fn a_row_is_answered_before_the_next_one_comes() {
-    let mut child = gradus().args(["--jsonl", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = rows_in();
     let mut stdin = child.stdin.take().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     for i in 0..3 {
@@ -179,13 +180,7 @@ fn a_row_is_answered_before_the_next_one_comes() {
 
 #[test]
 fn a_closed_output_is_a_quiet_end() {
-    let mut child = gradus()
-        .args(["--jsonl", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = rows_in();
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().unwrap();
     let row = json!({ "id": 1, "reference": "1", "answer": "1", "form": "bare" });

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, ListBuilder, PrimitiveBuilder, RecordBatch, StringBuilder,
 };
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float64Type, Int64Type, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
@@ -144,60 +144,42 @@ impl Cell for Vec<String> {
     }
 }
 
-impl Cell for i64 {
-    fn field(name: &str) -> Field {
-        Field::new(name, DataType::Int64, false)
-    }
-    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
-        let mut builder = Int64Builder::new();
-        values.for_each(|value| builder.append_value(*value));
-        Arc::new(builder.finish())
-    }
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.as_primitive::<Int64Type>().value(row)
-    }
+/// Numbers as cells, with and without null.
+macro_rules! numbers {
+    ($($number:ty as $arrow:ty,)*) => {$(
+        impl Cell for $number {
+            fn field(name: &str) -> Field {
+                Field::new(name, <$arrow>::DATA_TYPE, false)
+            }
+            fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                let mut builder = PrimitiveBuilder::<$arrow>::new();
+                values.for_each(|value| builder.append_value(*value));
+                Arc::new(builder.finish())
+            }
+            fn read(column: &ArrayRef, row: usize) -> Self {
+                column.as_primitive::<$arrow>().value(row)
+            }
+        }
+
+        impl Cell for Option<$number> {
+            fn field(name: &str) -> Field {
+                Field::new(name, <$arrow>::DATA_TYPE, true)
+            }
+            fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
+                let mut builder = PrimitiveBuilder::<$arrow>::new();
+                values.for_each(|value| builder.append_option(*value));
+                Arc::new(builder.finish())
+            }
+            fn read(column: &ArrayRef, row: usize) -> Self {
+                column.is_valid(row).then(|| column.as_primitive::<$arrow>().value(row))
+            }
+        }
+    )*};
 }
 
-impl Cell for Option<i64> {
-    fn field(name: &str) -> Field {
-        Field::new(name, DataType::Int64, true)
-    }
-    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
-        let mut builder = Int64Builder::new();
-        values.for_each(|value| builder.append_option(*value));
-        Arc::new(builder.finish())
-    }
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.is_valid(row).then(|| column.as_primitive::<Int64Type>().value(row))
-    }
-}
-
-impl Cell for f64 {
-    fn field(name: &str) -> Field {
-        Field::new(name, DataType::Float64, false)
-    }
-    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
-        let mut builder = Float64Builder::new();
-        values.for_each(|value| builder.append_value(*value));
-        Arc::new(builder.finish())
-    }
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.as_primitive::<Float64Type>().value(row)
-    }
-}
-
-impl Cell for Option<f64> {
-    fn field(name: &str) -> Field {
-        Field::new(name, DataType::Float64, true)
-    }
-    fn column<'a>(values: impl Iterator<Item = &'a Self>) -> ArrayRef {
-        let mut builder = Float64Builder::new();
-        values.for_each(|value| builder.append_option(*value));
-        Arc::new(builder.finish())
-    }
-    fn read(column: &ArrayRef, row: usize) -> Self {
-        column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row))
-    }
+numbers! {
+    i64 as Int64Type,
+    f64 as Float64Type,
 }
 
 impl Cell for bool {

@@ -1,37 +1,27 @@
 //! From an attempt to a verdict, and from verdicts to a level: every kind of question, every way an attempt can end.
 
+mod common;
+
 use std::sync::Arc;
 
+use common::test_outcome;
 use gradus::attempt::{Key, Source};
 use gradus::config::{Config, Grade, Grader, OnTruncated};
 use gradus::grade::{Graded, grade};
 use gradus::judge::{self, Judge, Judged};
 use gradus::level::Level;
 use gradus::probe::Probed;
-use gradus::question::{Kind, Question, QuestionId, Tolerance};
+use gradus::question::{Kind, Question, Tolerance};
 use gradus::verdict::{Outcome, Verdict};
 use gradus::work::{Answered, Next, Outcome as Done, Reason, Slot, Step, Task};
-use gradus_model::{Completion, Finish, Usage};
-use gradus_sandbox::{Status, TestOutcome, Tests};
+use gradus_model::{Completion, Finish};
+use gradus_sandbox::{Status, Tests};
 
 const SLOT: Slot = Slot { source: Source::Student, attempt: 0, step: Step::Generate };
 
 fn question(kind: Kind, references: &[&str]) -> Question {
-    Question {
-        id: QuestionId::of(kind, "q", &[]),
-        source_ids: Arc::new(["q".to_owned()]),
-        kind,
-        text: "q".to_owned(),
-        references: references.iter().map(|&reference| reference.to_owned()).collect(),
-        tolerance: None,
-        tests: None,
-        starter: String::new(),
-        options: Vec::new(),
-        level: None,
-        subject: None,
-        source: "test".to_owned(),
-        license: None,
-    }
+    let references = references.iter().map(|&reference| reference.to_owned()).collect();
+    Question { references, ..common::question(kind, "q") }
 }
 
 fn code(starter: &str) -> Question {
@@ -41,14 +31,7 @@ fn code(starter: &str) -> Question {
 }
 
 fn completion(answer: Option<&str>, finish: Finish) -> Completion {
-    Completion {
-        reasoning: Some("hm".to_owned()),
-        answer: answer.map(str::to_owned),
-        finish,
-        usage: Usage::default(),
-        cost_usd: None,
-        model: None,
-    }
+    Completion { reasoning: Some("hm".to_owned()), ..common::completion(answer.map(str::to_owned), finish) }
 }
 
 fn judge() -> Judge {
@@ -163,21 +146,8 @@ fn a_failed_generation_has_a_reason_and_no_verdict() {
     assert!(!failed.is_sound() && !failed.is_truncated());
 }
 
-fn test(status: Status) -> TestOutcome {
-    TestOutcome {
-        status,
-        detail: format!("because of {status:?}"),
-        cpu_ms: 1,
-        wall_ms: 1,
-        memory_bytes: 1,
-        stdout: String::new(),
-        stderr: String::new(),
-        in_process: false,
-    }
-}
-
 fn executed(statuses: &[Status], total: usize) -> Done {
-    Done::Executed(gradus_sandbox::Outcome { tests: statuses.iter().copied().map(test).collect(), total })
+    Done::Executed(gradus_sandbox::Outcome { tests: statuses.iter().copied().map(test_outcome).collect(), total })
 }
 
 #[test]

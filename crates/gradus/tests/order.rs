@@ -1,41 +1,33 @@
 //! The order in which answers arrive changes nothing: probe and distil ask for the same work, ask for nothing that
 //! is answered, and end in the same row, whatever comes first and wherever a run was interrupted.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use common::{completion, test_outcome};
 use gradus::attempt::Source;
 use gradus::config::{Adaptive, Config, Grader, OnTruncated};
 use gradus::prompt::Prompts;
-use gradus::question::{Kind, Question, QuestionId};
+use gradus::question::{Kind, Question};
 use gradus::run::{Plan, Resolved};
 use gradus::stats::draw;
 use gradus::work::{Answered, Next, Outcome, Reason, Slot, Step, Task, Work};
 use gradus::{distil, probe};
-use gradus_model::{Completion, Finish, Identity, Usage};
-use gradus_sandbox::{Status, TestOutcome, Tests};
+use gradus_model::{Finish, Identity};
+use gradus_sandbox::{Status, Tests};
 
 /// Worlds, and orders of arrival in each.
 const N_WORLDS: u64 = 150;
 const N_ORDERS: u64 = 12;
 
 fn question(kind: Kind, seed: u64) -> Question {
-    let text = format!("question {seed}");
     let tests = Tests::Function { language: "python".into(), entry_point: "f".into(), test_code: "assert f()".into() };
     Question {
-        id: QuestionId::of(kind, &text, &[]),
-        source_ids: Arc::new([format!("q{seed}")]),
-        kind,
-        text,
         references: if kind == Kind::Code { Vec::new() } else { vec!["7".into()] },
-        tolerance: None,
         tests: (kind == Kind::Code).then(|| Arc::new(tests)),
-        starter: String::new(),
-        options: Vec::new(),
-        level: None,
-        subject: None,
-        source: "test".into(),
-        license: None,
+        ..common::question(kind, &format!("question {seed}"))
     }
 }
 
@@ -79,26 +71,11 @@ fn answer(seed: u64, work: &Work) -> Answered {
                 2 => format!("```python\ndef f():\n    return {fate}\n```"),
                 _ => r"It is \boxed{7}.".to_owned(),
             };
-            Outcome::Completed(Completion {
-                reasoning: None,
-                answer: (!fate.is_multiple_of(11)).then_some(text),
-                finish: if cut { Finish::Length } else { Finish::Stop },
-                usage: Usage::default(),
-                cost_usd: None,
-                model: None,
-            })
+            let finish = if cut { Finish::Length } else { Finish::Stop };
+            Outcome::Completed(completion((!fate.is_multiple_of(11)).then_some(text), finish))
         }
         Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome {
-            tests: vec![TestOutcome {
-                status: [Status::Passed, Status::Failed, Status::SandboxError][(fate % 3) as usize],
-                detail: "as drawn".into(),
-                cpu_ms: 1,
-                wall_ms: 1,
-                memory_bytes: 1,
-                stdout: String::new(),
-                stderr: String::new(),
-                in_process: false,
-            }],
+            tests: vec![test_outcome([Status::Passed, Status::Failed, Status::SandboxError][(fate % 3) as usize])],
             total: 1,
         }),
     };

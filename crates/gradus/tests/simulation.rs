@@ -5,6 +5,9 @@
 //! open group of the ledger at a random step. `GRADUS_SIM_SEEDS=100000` runs more seeds, `GRADUS_SIM_FIRST=20000`
 //! begins with another one than 0.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +20,7 @@ use gradus::config::{Config, SampleBy};
 use gradus::driver::{Asked, Driver, Performed, Stop, World};
 use gradus::ledger::{Ledger, Reader};
 use gradus::prompt::Prompts;
-use gradus::question::{Kind, Question, QuestionId};
+use gradus::question::{Kind, Question};
 use gradus::run::{Plan, Resolved, Run, Until};
 use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
 use gradus::work::Task;
@@ -189,19 +192,10 @@ fn bank(seed: u64) -> Vec<Question> {
             let text = format!("Question {at} of bank {}", seed % 17);
             let tests = Tests::Stdin { cases: vec![], tolerance: None };
             Question {
-                id: QuestionId::of(kind, &text, &[]),
                 source_ids: vec![format!("{}/{at}", if code { "code" } else { "math" })].into(),
-                kind,
-                text,
                 references: if code { vec![] } else { vec![(at % 3).to_string()] },
-                tolerance: None,
                 tests: code.then(|| Arc::new(tests)),
-                starter: String::new(),
-                options: vec![],
-                level: None,
-                subject: None,
-                source: "sim".into(),
-                license: None,
+                ..common::question(kind, &text)
             }
         })
         .collect()

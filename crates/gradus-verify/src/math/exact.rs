@@ -218,27 +218,12 @@ impl Machine {
                 exact_root(&value, n as usize).ok_or(Inexact::Irrational)
             }
             (Fun::Factorial, [a]) => {
-                let n = self.eval(a)?;
-                let n = small(&n).ok_or(Inexact::Irrational)?;
-                if n < 0 {
-                    return Err(Inexact::Undefined);
-                }
-                if n > 3000 {
-                    return Err(Inexact::TooBig);
-                }
+                let n = self.factorial_of(a)?;
                 self.range_product(1, n)
             }
             (Fun::DoubleFactorial, [a]) => {
-                let n = self.eval(a)?;
-                let n = small(&n).ok_or(Inexact::Irrational)?;
-                if n < 0 {
-                    return Err(Inexact::Undefined);
-                }
-                if n > 3000 {
-                    return Err(Inexact::TooBig);
-                }
                 let mut out = RBig::ONE;
-                let mut k = n;
+                let mut k = self.factorial_of(a)?;
                 while k > 1 {
                     out *= RBig::from(k);
                     self.spend(&out)?;
@@ -316,6 +301,15 @@ impl Machine {
             }
             (Fun::Det, [Node::Matrix(rows)]) => self.determinant(rows),
             _ => Err(Inexact::Irrational),
+        }
+    }
+
+    /// What a factorial is taken of.
+    fn factorial_of(&mut self, node: &Node) -> Result<i64, Inexact> {
+        match small(&self.eval(node)?).ok_or(Inexact::Irrational)? {
+            ..0 => Err(Inexact::Undefined),
+            n @ 0..=3000 => Ok(n),
+            _ => Err(Inexact::TooBig),
         }
     }
 

@@ -1,15 +1,13 @@
 //! A few questions of every level with what was said to them: drawn by a key, so that nobody picks the nice ones.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::level::Level;
 use crate::stats::draw;
-use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SelectionRow, TableError, VerdictRow, each,
-};
+use crate::tables::{AttemptRow, CotRow, LevelRow, TableError, VerdictRow, each};
+use crate::why::{self, Story};
 
 /// Questions per level.
 const PER_LEVEL: usize = 3;
@@ -26,7 +24,7 @@ pub(super) struct LevelSamples {
 }
 
 /// A question with its attempts.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Shown {
     id: String,
     kind: String,
@@ -44,7 +42,7 @@ struct Shown {
 }
 
 /// What a model said.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Reply {
     id: String,
     model: String,
@@ -59,99 +57,105 @@ struct Reply {
     kept: bool,
 }
 
-/// Draws the questions and gathers what the tables hold about them. Memory is bounded by what is shown.
+/// Draws the questions and gathers what the tables hold about them. Memory is bounded by what they hold about the
+/// questions drawn.
 pub(super) fn pick(tables: &Path, seed: u64) -> Result<Vec<LevelSamples>, TableError> {
     // Per level the questions with the lowest draws.
-    let mut drawn: Vec<Vec<(u64, LevelRow)>> = (0..=Level::COUNT).map(|_| Vec::new()).collect();
+    let mut drawn: Vec<Vec<(u64, String)>> = (0..=Level::COUNT).map(|_| Vec::new()).collect();
     each::<LevelRow>(tables, |row| {
         let order = draw(seed, "report", row.question_id.as_bytes());
-        let level = &mut drawn[Level::parse(&row.level).map_or(Level::COUNT, Level::index)];
-        level.push((order, row));
+        let level = &mut drawn[index(&row)];
+        level.push((order, row.question_id));
         level.sort_by_key(|(order, _)| *order);
         level.truncate(PER_LEVEL);
     })?;
-    let mut shown: HashMap<String, Shown> = HashMap::new();
-    for (_, row) in drawn.iter().flatten() {
-        let pass = format!("{} of {} attempts correct", row.n_correct, row.n_countable);
-        let (id, reason) = (row.question_id.clone(), row.reason.clone());
-        shown.insert(id.clone(), Shown { id, pass, reason, ..Shown::default() });
-    }
-    each::<QuestionRow>(tables, |row| {
-        if let Some(question) = shown.get_mut(&row.question_id) {
-            question.kind = row.kind;
-            question.source = row.source;
-            question.text = cut(&row.question);
-            question.options = row.options;
-            question.references = match row.tests {
-                Some(_) => "unit tests".to_owned(),
-                None => row.references.join("  or  "),
-            };
-        }
-    })?;
-    each::<AttemptRow>(tables, |row| {
-        if let Some(question) = shown.get_mut(&row.question_id) {
-            question.n_student += 1;
-            if question.student.len() < PER_ROLE {
-                question.student.push(Reply {
-                    id: row.attempt_id,
-                    model: row.model,
-                    number: row.attempt,
-                    finish: row.finish,
-                    tokens: row.completion_tokens,
-                    reasoning: row.reasoning.as_deref().map(cut),
-                    answer: row.answer.as_deref().map(cut),
-                    ..Reply::default()
-                });
-            }
-        }
-    })?;
-    each::<CotRow>(tables, |row| {
-        if let Some(question) = shown.get_mut(&row.question_id) {
-            question.n_teacher += 1;
-            if question.teacher.len() < PER_ROLE {
-                question.teacher.push(Reply {
-                    id: row.cot_id,
-                    model: row.teacher,
-                    number: row.attempt,
-                    verdict: row.verdict,
-                    finish: row.finish,
-                    tokens: row.completion_tokens,
-                    reasoning: row.reasoning.as_deref().map(cut),
-                    answer: row.answer.as_deref().map(cut),
-                    ..Reply::default()
-                });
-            }
-        }
-    })?;
-    each::<VerdictRow>(tables, |row| {
-        if let Some(question) = shown.get_mut(&row.question_id) {
-            let replies = if row.role == "student" { &mut question.student } else { &mut question.teacher };
-            for reply in replies.iter_mut().filter(|reply| reply.id == row.attempt_id) {
-                reply.verdict.clone_from(&row.verdict);
-                reply.extracted = row.extracted.as_deref().map(cut);
-                reply.explanation = cut(&row.explanation);
-            }
-        }
-    })?;
-    each::<DroppedRow>(tables, |row| {
-        if row.item_kind == "question"
-            && let Some(question) = shown.get_mut(&row.item)
-        {
-            question.fate = format!("left at {}: {}", row.stage, cut(&row.detail));
-        }
-    })?;
-    each::<SelectionRow>(tables, |row| {
-        if let Some(question) = shown.get_mut(&row.question_id).filter(|_| row.selected) {
-            "kept".clone_into(&mut question.fate);
-            question.teacher.iter_mut().filter(|reply| reply.id == row.cot_id).for_each(|reply| reply.kept = true);
-        }
-    })?;
+    let ids: Vec<String> = drawn.into_iter().flatten().map(|(_, id)| id).collect();
     let names = Level::ALL.iter().map(ToString::to_string).chain(["ungraded".to_owned()]);
-    let levels = names.zip(drawn).filter(|(_, drawn)| !drawn.is_empty()).map(|(level, drawn)| {
-        let questions = drawn.iter().filter_map(|(_, row)| shown.remove(&row.question_id)).collect();
-        LevelSamples { level, questions }
-    });
-    Ok(levels.collect())
+    let mut levels: Vec<LevelSamples> = names.map(|level| LevelSamples { level, questions: Vec::new() }).collect();
+    for mut story in why::tell(tables, &ids)? {
+        if let Some(level) = story.level.take() {
+            levels[index(&level)].questions.push(shown(story, level));
+        }
+    }
+    levels.retain(|level| !level.questions.is_empty());
+    Ok(levels)
+}
+
+/// Place of a level among all, what has none last.
+fn index(row: &LevelRow) -> usize {
+    Level::parse(&row.level).map_or(Level::COUNT, Level::index)
+}
+
+fn shown(story: Story, level: LevelRow) -> Shown {
+    let Story { question, attempts, cots, dropped, .. } = story;
+    let left = dropped.iter().rfind(|row| row.item_kind == "question");
+    let kept = cots.iter().any(|(.., selection)| selection.as_ref().is_some_and(|row| row.selected));
+    let (n_student, n_teacher) = (attempts.len(), cots.len());
+    Shown {
+        id: question.question_id,
+        kind: question.kind,
+        source: question.source,
+        text: cut(&question.question),
+        options: question.options,
+        references: match question.tests {
+            Some(_) => "unit tests".to_owned(),
+            None => question.references.join("  or  "),
+        },
+        pass: format!("{} of {} attempts correct", level.n_correct, level.n_countable),
+        reason: level.reason,
+        fate: if kept {
+            "kept".to_owned()
+        } else {
+            left.map(|row| format!("left at {}: {}", row.stage, cut(&row.detail))).unwrap_or_default()
+        },
+        student: attempts.into_iter().take(PER_ROLE).map(|(attempt, verdict)| reply(attempt, verdict)).collect(),
+        teacher: cots
+            .into_iter()
+            .take(PER_ROLE)
+            .map(|(cot, verdict, selection)| Reply {
+                // Stands there before there are verdicts.
+                verdict: cot.verdict.clone(),
+                kept: selection.is_some_and(|row| row.selected),
+                ..reply(attempt(cot), verdict)
+            })
+            .collect(),
+        n_student,
+        n_teacher,
+    }
+}
+
+/// A chain of thought as what it is: an attempt of a teacher.
+fn attempt(cot: CotRow) -> AttemptRow {
+    AttemptRow {
+        attempt_id: cot.cot_id,
+        question_id: cot.question_id,
+        model: cot.teacher,
+        attempt: cot.attempt,
+        reasoning: cot.reasoning,
+        answer: cot.answer,
+        finish: cot.finish,
+        prompt_tokens: cot.prompt_tokens,
+        completion_tokens: cot.completion_tokens,
+        cost_usd: cot.cost_usd,
+    }
+}
+
+fn reply(attempt: AttemptRow, verdict: Option<VerdictRow>) -> Reply {
+    let judged = verdict.map(|row| (row.verdict, row.extracted.as_deref().map(cut), cut(&row.explanation)));
+    let (verdict, extracted, explanation) = judged.unwrap_or_default();
+    Reply {
+        id: attempt.attempt_id,
+        model: attempt.model,
+        number: attempt.attempt,
+        verdict,
+        extracted,
+        explanation,
+        finish: attempt.finish,
+        tokens: attempt.completion_tokens,
+        reasoning: attempt.reasoning.as_deref().map(cut),
+        answer: attempt.answer.as_deref().map(cut),
+        kept: false,
+    }
 }
 
 /// The beginning of a text, and how much of it is missing.
