@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{config, doctor, export, init, judge, ledger, mock, quickstart, report, run, verify, why};
+use commands::{assess, config, doctor, export, init, judge, ledger, mock, quickstart, report, run, verify, why};
 use gradus::run::Until;
 use session::{AskArgs, RunArgs};
 
@@ -40,8 +40,7 @@ enum Command {
     Probe(AskArgs),
     /// Judge again what was answered, by the rules of today; asks no model
     Judge(RunArgs),
-    /// Give every question its level for the student
-    Grade(AskArgs),
+    Grade(assess::Args),
     /// Draw questions by level
     Sample(AskArgs),
     /// Ask the teachers for chains of thought and judge them
@@ -74,7 +73,8 @@ fn main() -> ExitCode {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Run(args) | Command::Select(args) => run::run(&args, Until::Select),
-        Command::Probe(args) | Command::Grade(args) => run::run(&args, Until::Grade),
+        Command::Probe(args) => run::run(&args, Until::Grade),
+        Command::Grade(args) => assess::run(&args),
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
         Command::Judge(args) => judge::run(&args),

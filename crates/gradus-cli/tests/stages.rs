@@ -175,6 +175,61 @@ fn why_finds_a_question_by_any_of_its_ids() {
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("has the id `no-such-id`"));
 }
 
+#[test]
+fn adaptive_attempts_stop_early_and_are_those_of_the_full_run() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, &server, "");
+    let fixed = ["--set", "probe.attempts=8", "-d", "fixed"];
+    let adaptive = ["--set", "probe.attempts=8", "--set", "probe.adaptive={min_attempts: 2, max_width: 0.7}"];
+    let probe = |more: &[&str]| json(folder, &[&["probe", "--json"], more].concat());
+    probe(&[&adaptive[..], &["-d", "adaptive"]].concat());
+    let n_adaptive = server.stats()["requests"].as_u64().unwrap();
+    assert!((50 * 2..50 * 8).contains(&n_adaptive), "{n_adaptive} requests");
+    let metrics = |run: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(folder.join(run).join("metrics.json")).unwrap()).unwrap()
+    };
+    let rates = &metrics("adaptive")["pass_rates"];
+    assert_eq!((rates["attempts"].as_u64(), rates["saved"].as_u64()), (Some(n_adaptive), Some(400 - n_adaptive)));
+    // Raised to all of them in the same directory, only the rest is asked, and the tables are those of a fixed number.
+    probe(&["--set", "probe.attempts=8", "-d", "adaptive"]);
+    assert_eq!(n_requests(&server), 400);
+    probe(&fixed);
+    assert_eq!(metrics("fixed")["pass_rates"]["saved"], 0);
+    let levels = |run: &str| std::fs::read(folder.join(run).join("tables/levels.parquet")).unwrap();
+    assert_eq!(levels("fixed"), levels("adaptive"));
+}
+
+#[test]
+fn levels_are_assessed_against_the_attempts_of_another_run() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, &server, "");
+    assert_eq!(gradus(folder, &["grade", "--assess"]).status.code(), Some(2), "there are no levels yet");
+    told(folder, &["grade"]);
+    told(folder, &["grade", "-d", "measured", "--set", "probe.attempts=8", "--set", "probe.sampling.temperature=0.5"]);
+    let n_asked = n_requests(&server);
+    let found = json(folder, &["grade", "--assess", "--against", "measured", "--json"]);
+    assert_eq!(n_requests(&server), n_asked, "an assessment asks nobody");
+    assert_eq!((found["n_questions"].as_u64(), found["against_own_attempts"].as_bool()), (Some(50), Some(false)));
+    let total: u64 = found["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|n| n.as_u64().unwrap())
+        .sum();
+    assert_eq!(total, 50);
+    let spearman = &found["agreements"][0]["spearman"];
+    let [low, value, high] =
+        [&spearman["ci95"][0], &spearman["value"], &spearman["ci95"][1]].map(|n| n.as_f64().unwrap());
+    assert!(low <= value && value <= high && value > 0.0, "{spearman}");
+    let text = told(folder, &["grade", "--assess"]);
+    assert!(text.contains("they agree too well") && text.contains("the pass rate"), "{text}");
+}
+
 /// Source id of the first question that was solved at least once.
 fn first_source_id(folder: &Path) -> String {
     let ids = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/bank/quickstart.jsonl")).unwrap();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod assess;
 pub mod attempt;
 pub mod config;
 pub mod derive;
