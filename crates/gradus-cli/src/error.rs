@@ -137,6 +137,7 @@ impl From<RunError> for CommandError {
             RunError::Ledger(error) => error.into(),
             RunError::Table(error) => error.into(),
             RunError::Io { path, source } => Self::io(&path, &source),
+            RunError::NoLevels(_) => Self::usage(format!("sample: {error}")),
             RunError::TooFew(error) => Self::usage(format!("sample: {error}"))
                 .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),
             other => Self::failure(other),

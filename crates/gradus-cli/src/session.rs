@@ -98,10 +98,13 @@ pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, Co
             .hint("`gradus init` writes one; `--config FILE` names another")
     })?;
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
-    let config = configure_text(&text, args).map_err(|mut error| {
+    let mut config = configure_text(&text, args).map_err(|mut error| {
         error.message = format!("config {}: {}", path.display(), error.message);
         error
     })?;
+    for run in [&mut config.sample.shares_from, &mut config.sample.levels_from].into_iter().flatten() {
+        *run = base.join(&*run);
+    }
     Ok(Configured { config, base })
 }
 

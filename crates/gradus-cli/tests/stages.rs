@@ -202,6 +202,35 @@ fn adaptive_attempts_stop_early_and_are_those_of_the_full_run() {
 }
 
 #[test]
+fn a_sample_borrows_shares_or_levels_from_another_run() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, &server, "");
+    told(folder, &["grade", "-d", "other", "--set", "student.extra={note: other}", "--set", "probe.attempts=4"]);
+    let sample = |set: &str| -> Value {
+        let run = set.split(['.', '=']).nth(1).unwrap();
+        told(folder, &["sample", "-d", run, "--set", "sample.by=p_eval", "--set", set]);
+        serde_json::from_slice(&std::fs::read(folder.join(run).join("metrics.json")).unwrap()).unwrap()
+    };
+    let other: Value = serde_json::from_slice(&std::fs::read(folder.join("other/metrics.json")).unwrap()).unwrap();
+    let borrowed = sample("sample.shares_from=other");
+    for level in 0..6 {
+        let share = other["levels"][level]["count"].as_f64().unwrap() / 50.0;
+        assert!((borrowed["sample"]["levels"][level]["wanted"].as_f64().unwrap() - share).abs() < 1e-9);
+    }
+    let borrowed = sample("sample.levels_from=other");
+    let n_drawn = |level: usize| borrowed["sample"]["levels"][level]["drawn"].as_u64().unwrap();
+    assert_eq!((0..6).map(n_drawn).sum::<u64>(), 8);
+    for level in 0..6 {
+        assert_eq!(borrowed["sample"]["levels"][level]["available"], other["levels"][level]["count"]);
+    }
+    let nobody = gradus(folder, &["sample", "--set", "sample.levels_from=nowhere"]);
+    assert_eq!(nobody.status.code(), Some(2));
+    assert!(String::from_utf8(nobody.stderr).unwrap().contains("nowhere has no levels"));
+}
+
+#[test]
 fn levels_are_assessed_against_the_attempts_of_another_run() {
     let server = start();
     let folder = tempfile::tempdir().unwrap();

@@ -265,6 +265,13 @@ pub struct Sample {
     pub shares: [f64; 6],
     /// What to do when a level has fewer questions than wanted.
     pub shortage: Shortage,
+    /// Draw evenly from the subjects or sources of each level, in their shares of it.
+    pub strata: Vec<Stratum>,
+    /// Directory of a run whose distribution over levels is P_eval: the same student on another bank (the paper's
+    /// DB_eval), or another student.
+    pub shares_from: Option<PathBuf>,
+    /// Directory of a run whose levels replace the student's own: another student's, on the same questions.
+    pub levels_from: Option<PathBuf>,
 }
 
 impl Default for Sample {
@@ -275,6 +282,9 @@ impl Default for Sample {
             weights: [5.0, 4.0, 3.0, 2.0, 1.0],
             shares: [1.0; 6],
             shortage: Shortage::SpillNearest,
+            strata: Vec::new(),
+            shares_from: None,
+            levels_from: None,
         }
     }
 }
@@ -291,6 +301,40 @@ pub enum SampleBy {
     Shares,
     /// Baseline: every graded question alike.
     Random,
+    /// Baseline: the curriculum `weights` over the bank's own levels 1 to 5, which no student has seen.
+    Static,
+    /// Baseline: easy and every level alike.
+    Uniform,
+    /// Baseline: level 5; for a size beyond it, the hardest there are.
+    HardOnly,
+    /// Baseline: easy questions; for a size beyond them, the easiest there are.
+    EasyOnly,
+}
+
+impl SampleBy {
+    /// Its name in tables and report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PEval => "p_eval",
+            Self::PC => "p_c",
+            Self::Shares => "shares",
+            Self::Random => "random",
+            Self::Static => "static",
+            Self::Uniform => "uniform",
+            Self::HardOnly => "hard_only",
+            Self::EasyOnly => "easy_only",
+        }
+    }
+}
+
+/// What questions of a level are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Stratum {
+    /// The question's subject.
+    Subject,
+    /// Its source.
+    Source,
 }
 
 /// What to do when a level has fewer questions than wanted.
@@ -416,6 +460,15 @@ impl Config {
         if self.probe.attempts == 0 {
             return wrong("probe.attempts", "at least 1", "0".into());
         }
+        if let Some(adaptive) = &self.probe.adaptive {
+            if adaptive.min_attempts == 0 || adaptive.min_attempts > self.probe.attempts {
+                let found = format!("{} with `probe.attempts` {}", adaptive.min_attempts, self.probe.attempts);
+                return wrong("probe.adaptive.min_attempts", "at least 1 and at most `probe.attempts`", found);
+            }
+            if !(0.0..=1.0).contains(&adaptive.max_width) {
+                return wrong("probe.adaptive.max_width", "from 0 to 1", adaptive.max_width.to_string());
+            }
+        }
         if self.distil.tries < self.distil.correct {
             let found = format!("{} with `distil.correct` {}", self.distil.tries, self.distil.correct);
             return wrong("distil.tries", "at least `distil.correct`", found);
@@ -473,6 +526,8 @@ mod tests {
     fn nonsense_values_are_refused() {
         for yaml in [
             "probe: {attempts: 0}",
+            "probe: {attempts: 1, adaptive: {min_attempts: 2}}",
+            "probe: {attempts: 4, adaptive: {max_width: 1.5}}",
             "grade: {edges: [.5, .4, .6, .7]}",
             "distil: {correct: 3, tries: 2}",
             "sample: {weights: [0, 0, 0, 0, 0]}",

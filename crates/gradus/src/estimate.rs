@@ -14,8 +14,8 @@ use crate::driver::{Failures, answer};
 use crate::grade::grade;
 use crate::ledger::{AttemptStats, LedgerError, Reader};
 use crate::question::{Question, QuestionId};
-use crate::run::{Phase, Plan, Until};
-use crate::sample::{TooFew, sample};
+use crate::run::{Phase, Plan, RunError, Until, of_run};
+use crate::sample::{Candidates, TooFew, histogram, sample};
 use crate::work::{Answered, Generation, Next, Outcome, Task};
 use crate::{distil, probe};
 
@@ -55,6 +55,9 @@ pub enum EstimateError<E> {
     /// A level has too few questions.
     #[error(transparent)]
     TooFew(#[from] TooFew),
+    /// The run that the sample borrows from cannot be read.
+    #[error(transparent)]
+    Borrowed(#[from] RunError),
     /// The questions cannot be read.
     #[error("{0}")]
     Questions(E),
@@ -80,6 +83,9 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
 ) -> Result<Vec<Estimate>, EstimateError<E>> {
     let means = means(reader)?;
     let mut probing = Tally::new(&means, count);
+    let levels_from = config.sample.levels_from.as_deref().map(of_run).transpose()?;
+    let shares_from = config.sample.shares_from.as_deref().map(of_run).transpose()?.as_ref().map(histogram);
+    let mut candidates = Candidates::new(levels_from);
     let mut graded = Vec::new();
     let mut n_questions = 0;
     let mut complete = true;
@@ -93,7 +99,7 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
             && let Derived::Done(probed) = derive(&question, next, reader, &Failures::default())?
             && let Ok(level) = grade(&config.grade, &probed).level
         {
-            graded.push((question.id, level));
+            graded.extend(candidates.of(&config.sample, &question, level));
         }
     }
     let student = (&plan.probe.asker.model, config.student.as_ref().and_then(|model| model.price.as_ref()));
@@ -101,7 +107,7 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     if until < Until::Distil {
         return Ok(estimates);
     }
-    let sampled = complete.then(|| sample(&config.sample, plan.seed, &graded)).transpose()?;
+    let sampled = complete.then(|| sample(&config.sample, plan.seed, &graded, shares_from.as_ref())).transpose()?;
     let drawn: Option<HashSet<QuestionId>> =
         sampled.map(|sampled| sampled.drawn.iter().map(|drawn| drawn.id).collect());
     let mut distilling = Tally::new(&means, count);

@@ -2,13 +2,15 @@
 //!
 //! Counted from the tables in one pass each; what no table holds (requests, faults, time, what was paid) is handed in.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::assess::gradings;
 use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
+use crate::sample::{bank_level, histogram, shares};
 use crate::stats::wilson;
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
@@ -531,12 +533,12 @@ impl Metrics {
     }
 
     fn count_sample(&mut self, tables: &Path, config: &Sample) -> Result<bool, TableError> {
-        let available: Vec<u64> = self.levels.iter().take(Level::COUNT).map(|level| level.count).collect();
-        let weights: Vec<f64> = match config.by {
-            SampleBy::PEval | SampleBy::Random => available.iter().map(|count| *count as f64).collect(),
-            SampleBy::PC => std::iter::once(0.0).chain(config.weights).collect(),
-            SampleBy::Shares => config.shares.to_vec(),
+        let available = match borrowed_levels(tables, config)? {
+            Some(borrowed) => borrowed,
+            None => std::array::from_fn(|level| self.levels[level].count),
         };
+        let there = config.shares_from.as_deref().map(|run| gradings(&run.join("tables"))).transpose()?.flatten();
+        let weights = shares(config, &available, there.as_ref().map(histogram).as_ref());
         let total: f64 = weights.iter().sum();
         let mut levels: Vec<SampleLevel> = Level::ALL
             .iter()
@@ -562,17 +564,11 @@ impl Metrics {
                 let terms = shares().filter(|(drawn, _)| *drawn > 0.0);
                 terms.map(|(drawn, wanted)| drawn * (drawn / wanted).ln()).sum::<f64>().max(0.0)
             });
-            let by = match config.by {
-                SampleBy::PEval => "p_eval",
-                SampleBy::PC => "p_c",
-                SampleBy::Shares => "shares",
-                SampleBy::Random => "random",
-            };
             // As `sample` takes it: without a size, all questions of the levels that are wanted at all.
             let has_share = |level: &SampleLevel| level.wanted > 0.0;
             let all = || levels.iter().filter(|level| has_share(level)).map(|level| level.available).sum();
             let wanted = config.size.unwrap_or_else(all);
-            self.sample = Some(SampleFit { by: by.to_owned(), wanted, drawn, levels, tv, kl });
+            self.sample = Some(SampleFit { by: config.by.name().to_owned(), wanted, drawn, levels, tv, kl });
         }
         Ok(found)
     }
@@ -667,6 +663,31 @@ fn sum(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 /// An id as a number; two ids with one number are not to be expected below 10^9 questions.
 fn number(id: &str) -> u64 {
     u64::from_le_bytes(blake3::hash(id.as_bytes()).as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// Graded questions by the levels that the sample goes by, where these are not the student's own.
+fn borrowed_levels(tables: &Path, config: &Sample) -> Result<Option<[u64; Level::COUNT]>, TableError> {
+    if config.levels_from.is_none() && config.by != SampleBy::Static {
+        return Ok(None);
+    }
+    let mut graded = HashSet::new();
+    each::<LevelRow>(tables, |row| {
+        if Level::parse(&row.level).is_some() {
+            graded.insert(row.question_id);
+        }
+    })?;
+    let mut counts = [0; Level::COUNT];
+    if config.by == SampleBy::Static {
+        each::<QuestionRow>(tables, |row| {
+            if let (true, Some(level)) = (graded.contains(&row.question_id), bank_level(row.bank_level.as_deref())) {
+                counts[level.index()] += 1;
+            }
+        })?;
+    } else if let Some(run) = &config.levels_from {
+        let there = gradings(&run.join("tables"))?.unwrap_or_default();
+        there.iter().filter(|(id, _)| graded.contains(*id)).for_each(|(_, one)| counts[one.level.index()] += 1);
+    }
+    Ok(Some(counts))
 }
 
 #[cfg(test)]

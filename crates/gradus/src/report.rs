@@ -325,6 +325,10 @@ fn sample_rule(config: &Config) -> &'static str {
         SampleBy::PC => "P_C, the curriculum over levels 1 to 5",
         SampleBy::Shares => "the shares in the configuration",
         SampleBy::Random => "random, every graded question alike (a baseline)",
+        SampleBy::Static => "the curriculum over the bank's own levels (a baseline)",
+        SampleBy::Uniform => "easy and every level alike (a baseline)",
+        SampleBy::HardOnly => "the hardest (a baseline)",
+        SampleBy::EasyOnly => "the easiest (a baseline)",
     }
 }
 
@@ -355,12 +359,21 @@ fn settings(config: &Config, metrics: &Metrics) -> Value {
     rows.push(("grade.on_truncated", name(&config.grade.on_truncated), ""));
     rows.push(("sample.by", name(&config.sample.by), ""));
     match config.sample.by {
-        SampleBy::PC => {
+        SampleBy::PC | SampleBy::Static => {
             let same = config.sample.weights == standard.sample.weights;
             rows.push(("sample.weights", format!("{:?}", config.sample.weights), guess(same)));
         }
         SampleBy::Shares => rows.push(("sample.shares", format!("{:?}", config.sample.shares), "")),
-        SampleBy::PEval | SampleBy::Random => {}
+        SampleBy::PEval | SampleBy::Random | SampleBy::Uniform | SampleBy::HardOnly | SampleBy::EasyOnly => {}
+    }
+    if !config.sample.strata.is_empty() {
+        rows.push(("sample.strata", name(&config.sample.strata), ""));
+    }
+    if config.sample.shares_from.is_some() {
+        rows.push(("sample.shares_from", "another run".to_owned(), "its distribution over levels is P_eval"));
+    }
+    if config.sample.levels_from.is_some() {
+        rows.push(("sample.levels_from", "another run".to_owned(), "questions are drawn by its levels"));
     }
     rows.push(("sample.shortage", name(&config.sample.shortage), ""));
     rows.push((

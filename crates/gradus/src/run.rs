@@ -3,13 +3,14 @@
 //! Between `sample` and `select` no stage sees more than one question. What was asked for is read back out of
 //! the ledger, so a table depends on bank, config, seed and ledger, and on nothing else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
+use crate::assess::{Grading, gradings};
 use crate::attempt::Source;
 use crate::config::Config;
 use crate::derive::{Derived, derive, finish_name};
@@ -22,8 +23,8 @@ use crate::level::Level;
 use crate::probe::{self, Probe};
 use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
-use crate::sample::{Drawn, Sampled, TooFew, not_drawn, sample};
-use crate::select::{Candidate, select};
+use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample};
+use crate::select::{self, select};
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, TableReader,
     TableWriter, VerdictRow, each,
@@ -160,6 +161,9 @@ pub enum RunError {
     /// There is nobody to write chains of thought.
     #[error("no `teacher` is set")]
     NoTeacher,
+    /// The run that `sample.levels_from` or `sample.shares_from` names has no levels.
+    #[error("{} has no levels: `gradus grade --run-dir` makes them", .0.display())]
+    NoLevels(PathBuf),
     /// A file of the run directory could not be written.
     #[error("{path}: {source}")]
     Io {
@@ -422,7 +426,11 @@ impl<W: World> Run<'_, W> {
         ran: &mut Ran,
         shared: &mut Shared,
     ) -> Result<HashMap<QuestionId, Drawn>, RunError> {
-        let sampled = sample(&self.config.sample, self.plan.seed, graded)?;
+        let config = &self.config.sample;
+        let there = config.shares_from.as_deref().map(of_run).transpose()?;
+        let candidates = self.candidates(graded, shared)?;
+        let shares_from = there.as_ref().map(histogram);
+        let sampled = sample(config, self.plan.seed, &candidates, shares_from.as_ref())?;
         let mut table = TableWriter::create(&self.tables)?;
         for drawn in &sampled.drawn {
             table.push(SampleRow {
@@ -434,11 +442,33 @@ impl<W: World> Run<'_, W> {
         }
         table.finish()?;
         let drawn: HashMap<_, _> = sampled.drawn.iter().map(|drawn| (drawn.id, *drawn)).collect();
-        for (id, level) in graded.iter().filter(|(id, _)| !drawn.contains_key(id)) {
-            shared.drop(id.to_string(), "question", "sample", &not_drawn(*level))?;
+        for candidate in candidates.iter().filter(|candidate| !drawn.contains_key(&candidate.id)) {
+            shared.drop(candidate.id.to_string(), "question", "sample", &not_drawn(candidate.level))?;
         }
         ran.sampled = Some(sampled);
         Ok(drawn)
+    }
+
+    /// The graded questions as the sample sees them, in the same order.
+    fn candidates(&self, graded: &[(QuestionId, Level)], shared: &mut Shared) -> Result<Vec<Candidate>, RunError> {
+        let config = &self.config.sample;
+        let levels_from = config.levels_from.as_deref().map(of_run).transpose()?;
+        let mut makes = Candidates::new(levels_from);
+        if !makes.look_at_questions(config) {
+            return Ok(graded.iter().map(|&(id, level)| Candidate { id, level, stratum: 0 }).collect());
+        }
+        let mut candidates = Vec::new();
+        let mut graded = graded.iter().peekable();
+        // Both stand in bank order.
+        for question in questions(&self.tables)? {
+            let question = question?;
+            let Some((_, level)) = graded.next_if(|(id, _)| *id == question.id) else { continue };
+            match makes.of(config, &question, *level) {
+                Ok(candidate) => candidates.push(candidate),
+                Err(reason) => shared.drop(question.id.to_string(), "question", "sample", &reason)?,
+            }
+        }
+        Ok(candidates)
     }
 
     /// Chains of thought, their verdicts, and which are kept, from the ledger.
@@ -572,13 +602,21 @@ impl<W: World> Run<'_, W> {
     }
 }
 
+/// The levels of another run.
+///
+/// # Errors
+/// If it has none, or they cannot be read.
+pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, Grading>, RunError> {
+    gradings(&folder.join("tables"))?.ok_or_else(|| RunError::NoLevels(folder.to_owned()))
+}
+
 /// Tells the verdicts on a settled question's attempts.
 fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
 }
 
 /// Lengths in tokens if every server told them, else in characters.
-fn candidates(sound: &[&Judged]) -> Vec<Candidate> {
+fn candidates(sound: &[&Judged]) -> Vec<select::Candidate> {
     let completions: Vec<_> =
         sound.iter().filter_map(|judged| judged.result.as_ref().ok().map(|(completion, _)| completion)).collect();
     let tokens: Option<Vec<u64>> = completions.iter().map(|completion| completion.usage.completion).collect();
@@ -589,7 +627,7 @@ fn candidates(sound: &[&Judged]) -> Vec<Candidate> {
             .map(|completion| characters(&completion.reasoning) + characters(&completion.answer))
             .collect()
     });
-    sound.iter().zip(lengths).map(|(judged, length)| Candidate { key: judged.key, length }).collect()
+    sound.iter().zip(lengths).map(|(judged, length)| select::Candidate { key: judged.key, length }).collect()
 }
 
 /// The questions of a run directory, in bank order.

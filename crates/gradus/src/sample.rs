@@ -4,11 +4,87 @@
 //! or a curriculum w_i / sum w over 1..5. The weights are open in the paper. Draws are keyed by seed and
 //! question, so the same question is drawn whatever else stands in the bank.
 
-use crate::config::{Sample, SampleBy, Shortage};
+use std::collections::{BTreeMap, HashMap};
+
+use crate::assess::Grading;
+use crate::config::{Sample, SampleBy, Shortage, Stratum};
 use crate::level::Level;
-use crate::question::QuestionId;
+use crate::question::{Question, QuestionId};
 use crate::stats::draw;
 use crate::work::Reason;
+
+/// A graded question that may be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// The question.
+    pub id: QuestionId,
+    /// The level by which it is drawn.
+    pub level: Level,
+    /// Number of its stratum; questions of one level are drawn evenly from all strata.
+    pub stratum: u32,
+}
+
+/// What makes candidates of graded questions.
+#[derive(Debug, Clone)]
+pub struct Candidates {
+    levels_from: Option<BTreeMap<String, Grading>>,
+    strata: HashMap<Vec<Option<String>>, u32>,
+}
+
+impl Candidates {
+    /// With the levels of another run, by question id, if they replace the student's own.
+    pub fn new(levels_from: Option<BTreeMap<String, Grading>>) -> Self {
+        Self { levels_from, strata: HashMap::new() }
+    }
+
+    /// Whether a candidate depends on anything but the question's level.
+    pub fn look_at_questions(&self, config: &Sample) -> bool {
+        self.levels_from.is_some() || config.by == SampleBy::Static || !config.strata.is_empty()
+    }
+
+    /// The candidate that a question is, or why it is none.
+    ///
+    /// # Errors
+    /// With `by: static`, if the bank's level is no number from 1 to 5; with `levels_from`, if it has no level there.
+    pub fn of(&mut self, config: &Sample, question: &Question, level: Level) -> Result<Candidate, Reason> {
+        let level = match &self.levels_from {
+            _ if config.by == SampleBy::Static => bank_level(question.level.as_deref()).ok_or_else(|| {
+                let found = question.level.as_deref().unwrap_or("none");
+                Reason::new(
+                    "no_bank_level",
+                    format!("`sample.by: static` wants a level from 1 to 5, the bank says {found}"),
+                )
+            })?,
+            None => level,
+            Some(levels) => levels
+                .get(&question.id.to_string())
+                .map(|grading| grading.level)
+                .ok_or_else(|| Reason::new("no_level_there", "the run of `sample.levels_from` gave it no level"))?,
+        };
+        let key = config.strata.iter().map(|stratum| match stratum {
+            Stratum::Subject => question.subject.clone(),
+            Stratum::Source => Some(question.source.clone()),
+        });
+        let next = self.strata.len() as u32;
+        let stratum = *self.strata.entry(key.collect()).or_insert(next);
+        Ok(Candidate { id: question.id, level, stratum })
+    }
+}
+
+/// The bank's own level: the number in its words, if that is 1 to 5.
+pub(crate) fn bank_level(text: Option<&str>) -> Option<Level> {
+    let digits: String = text?.chars().filter(char::is_ascii_digit).collect();
+    digits.parse().ok().filter(|level| (1..=5).contains(level)).map(Level::Hard)
+}
+
+/// How many questions each level has in another run.
+pub fn histogram(gradings: &BTreeMap<String, Grading>) -> [f64; Level::COUNT] {
+    let mut counts = [0.0; Level::COUNT];
+    for grading in gradings.values() {
+        counts[grading.level.index()] += 1.0;
+    }
+    counts
+}
 
 /// A drawn question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +120,46 @@ pub struct Sampled {
     pub wanted: Option<[u64; Level::COUNT]>,
 }
 
-/// Draws from graded questions.
+/// Shares of the levels, easy first; they need not sum to one. `available` is this bank's distribution,
+/// `shares_from` that of another run.
+pub fn shares(
+    config: &Sample,
+    available: &[u64; Level::COUNT],
+    shares_from: Option<&[f64; Level::COUNT]>,
+) -> [f64; Level::COUNT] {
+    let curriculum = || std::array::from_fn(|level| if level == 0 { 0.0 } else { config.weights[level - 1] });
+    match config.by {
+        SampleBy::PEval => shares_from.copied().unwrap_or_else(|| available.map(|n| n as f64)),
+        SampleBy::Random => available.map(|n| n as f64),
+        SampleBy::PC | SampleBy::Static => curriculum(),
+        SampleBy::Shares => config.shares,
+        SampleBy::Uniform => [1.0; Level::COUNT],
+        SampleBy::HardOnly => [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+        SampleBy::EasyOnly => [1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    }
+}
+
+/// Draws from graded questions; `shares_from` is the distribution of another run, for `p_eval`.
 ///
 /// # Errors
 /// With `shortage: stop`, if a level has too few.
-pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Result<Sampled, TooFew> {
+pub fn sample(
+    config: &Sample,
+    seed: u64,
+    graded: &[Candidate],
+    shares_from: Option<&[f64; Level::COUNT]>,
+) -> Result<Sampled, TooFew> {
     let size = config.size.unwrap_or(u64::MAX);
     let mut available = [0u64; Level::COUNT];
-    for (_, level) in graded {
-        available[level.index()] += 1;
+    for candidate in graded {
+        available[candidate.level.index()] += 1;
     }
-    // Ranks within each level, by keyed draw.
-    let mut order: Vec<usize> = (0..graded.len()).collect();
-    order.sort_by_key(|&at| (draw(seed, "sample", &graded[at].0.number().to_le_bytes()), graded[at].0));
+    let order = order(config, seed, graded);
+    // Ranks within each level.
     let mut n_ranked = [0u32; Level::COUNT];
     let mut ranks = vec![0u32; graded.len()];
     for &at in &order {
-        let level = graded[at].1.index();
+        let level = graded[at].level.index();
         ranks[at] = n_ranked[level];
         n_ranked[level] += 1;
     }
@@ -69,16 +168,14 @@ pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Res
         drawn_at.sort_unstable();
         let drawn = drawn_at
             .into_iter()
-            .map(|at| Drawn { id: graded[at].0, level: graded[at].1, drawn_for: graded[at].1, rank: ranks[at] })
+            .map(|at| {
+                let Candidate { id, level, .. } = graded[at];
+                Drawn { id, level, drawn_for: level, rank: ranks[at] }
+            })
             .collect();
         return Ok(Sampled { drawn, wanted: None });
     }
-    let shares: [f64; Level::COUNT] = match config.by {
-        SampleBy::PEval => available.map(|n| n as f64),
-        SampleBy::PC => std::array::from_fn(|level| if level == 0 { 0.0 } else { config.weights[level - 1] }),
-        SampleBy::Shares => config.shares,
-        SampleBy::Random => unreachable!("returned above"),
-    };
+    let shares = shares(config, &available, shares_from);
     let size = match config.size {
         Some(size) => size,
         // As many as the shares allow: all questions of the levels that are wanted at all.
@@ -91,7 +188,7 @@ pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Res
 
     // Questions of a level serve the levels in order, its own first.
     let mut drawn = Vec::new();
-    for (at, &(id, level)) in graded.iter().enumerate() {
+    for (at, &Candidate { id, level, .. }) in graded.iter().enumerate() {
         let rank = u64::from(ranks[at]);
         let own = level.index();
         let mut end = taken[own][own];
@@ -105,6 +202,38 @@ pub fn sample(config: &Sample, seed: u64, graded: &[(QuestionId, Level)]) -> Res
         drawn.extend(drawn_for.map(|drawn_for| Drawn { id, level, drawn_for, rank: ranks[at] }));
     }
     Ok(Sampled { drawn, wanted: Some(wanted) })
+}
+
+/// The order in which questions are drawn, by keyed draw; with strata, each stratum's share of any beginning of a level
+/// is its share of the level.
+fn order(config: &Sample, seed: u64, graded: &[Candidate]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..graded.len()).collect();
+    order.sort_by_key(|&at| (draw(seed, "sample", &graded[at].id.number().to_le_bytes()), graded[at].id));
+    if config.strata.is_empty() {
+        return order;
+    }
+    // Without levels a stratum is one of the whole bank.
+    let key = |candidate: &Candidate| {
+        let level = if config.by == SampleBy::Random { 0 } else { candidate.level.index() };
+        (level, candidate.stratum)
+    };
+    let mut sizes: HashMap<(usize, u32), u32> = HashMap::new();
+    for candidate in graded {
+        *sizes.entry(key(candidate)).or_default() += 1;
+    }
+    // The n-th of a stratum of m stands at (n + 1/2) / m of the way; ties keep the keyed order.
+    let mut seen: HashMap<(usize, u32), u32> = HashMap::new();
+    let mut placed: Vec<(f64, usize)> = order
+        .into_iter()
+        .map(|at| {
+            let key = key(&graded[at]);
+            let n = seen.entry(key).or_default();
+            *n += 1;
+            ((f64::from(*n) - 0.5) / f64::from(sizes[&key]), at)
+        })
+        .collect();
+    placed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    placed.into_iter().map(|(_, at)| at).collect()
 }
 
 /// Integer counts that sum to `size` and follow the shares: largest remainder, ties to the harder level.
@@ -175,12 +304,69 @@ mod tests {
     use super::*;
     use crate::question::Kind;
 
-    fn bank(levels: &[u8]) -> Vec<(QuestionId, Level)> {
-        levels
-            .iter()
+    fn bank(levels: &[u8]) -> Vec<Candidate> {
+        let candidate = |(n, &level): (usize, &u8)| Candidate {
+            id: QuestionId::of(Kind::Math, &n.to_string(), &[]),
+            level: Level::ALL[usize::from(level) % 6],
+            stratum: 0,
+        };
+        levels.iter().enumerate().map(candidate).collect()
+    }
+
+    fn sample(config: &Sample, seed: u64, graded: &[Candidate]) -> Result<Sampled, TooFew> {
+        super::sample(config, seed, graded, None)
+    }
+
+    #[test]
+    fn baselines_look_at_no_distribution() {
+        let graded = bank(&[0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 5]);
+        let levels = |by, size| -> Vec<String> {
+            let drawn = sample(&Sample { by, size, ..Sample::default() }, 0, &graded).unwrap().drawn;
+            let mut levels: Vec<String> = drawn.iter().map(|drawn| drawn.level.to_string()).collect();
+            levels.sort();
+            levels
+        };
+        assert_eq!(levels(SampleBy::HardOnly, None), ["5", "5"]);
+        assert_eq!(levels(SampleBy::HardOnly, Some(5)), ["3", "4", "4", "5", "5"]);
+        assert_eq!(levels(SampleBy::EasyOnly, None), ["easy"; 4]);
+        assert_eq!(levels(SampleBy::Uniform, Some(6)), ["1", "2", "3", "4", "5", "easy"]);
+    }
+
+    #[test]
+    fn another_runs_distribution_takes_the_place_of_ones_own() {
+        let graded = bank(&[0, 0, 0, 0, 0, 0, 0, 0, 5, 5]);
+        let config = Sample { size: Some(2), ..Sample::default() };
+        let there = [0.0, 0.0, 0.0, 0.0, 0.0, 7.0];
+        let drawn = super::sample(&config, 0, &graded, Some(&there)).unwrap().drawn;
+        assert!(drawn.iter().all(|drawn| drawn.level == Level::Hard(5)));
+    }
+
+    #[test]
+    fn strata_share_every_level_as_they_share_the_bank() {
+        let graded: Vec<Candidate> = bank(&[3; 120])
+            .into_iter()
             .enumerate()
-            .map(|(n, &level)| (QuestionId::of(Kind::Math, &n.to_string(), &[]), Level::ALL[usize::from(level) % 6]))
-            .collect()
+            .map(|(n, candidate)| Candidate { stratum: u32::from(n % 4 == 0), ..candidate })
+            .collect();
+        let config = Sample { strata: vec![Stratum::Subject], ..Sample::default() };
+        for size in [4, 20, 60] {
+            for by in [SampleBy::PEval, SampleBy::Random] {
+                let drawn = sample(&Sample { by, size: Some(size), ..config.clone() }, 7, &graded).unwrap().drawn;
+                let ids: std::collections::HashSet<_> = drawn.iter().map(|drawn| drawn.id).collect();
+                let n = graded.iter().filter(|one| one.stratum == 1 && ids.contains(&one.id)).count() as u64;
+                assert_eq!(n, size / 4, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_banks_level_is_the_number_in_it() {
+        let of = |text| bank_level(Some(text));
+        assert_eq!(
+            (of("Level 5"), of("3"), of("hard"), of("9")),
+            (Some(Level::Hard(5)), Some(Level::Hard(3)), None, None)
+        );
+        assert_eq!(bank_level(None), None);
     }
 
     #[test]
@@ -226,7 +412,15 @@ mod tests {
         #[test]
         fn counts_follow_the_shares(levels in prop::collection::vec(0u8..6, 1..200), size in 1u64..300, seed: u64) {
             let graded = bank(&levels);
-            for by in [SampleBy::PEval, SampleBy::PC, SampleBy::Shares, SampleBy::Random] {
+            for by in [
+                SampleBy::PEval,
+                SampleBy::PC,
+                SampleBy::Shares,
+                SampleBy::Random,
+                SampleBy::Uniform,
+                SampleBy::HardOnly,
+                SampleBy::EasyOnly,
+            ] {
                 let config = Sample { by, size: Some(size), ..Sample::default() };
                 let sampled = sample(&config, seed, &graded).unwrap();
                 prop_assert_eq!(sampled.drawn.len() as u64, size.min(levels.len() as u64));
@@ -241,11 +435,11 @@ mod tests {
             // Half of the bank removed: whoever was in the first half of the order within its level stays.
             let graded = bank(&vec![3; n]);
             let config = Sample { size: Some(10), ..Sample::default() };
-            let ids = |graded: &[_]| sample(&config, seed, graded).unwrap().drawn.iter().map(|d| d.id).collect::<std::collections::HashSet<_>>();
+            let ids = |graded: &[Candidate]| sample(&config, seed, graded).unwrap().drawn.iter().map(|d| d.id).collect::<std::collections::HashSet<_>>();
             let all = ids(&graded);
             let half = ids(&graded[..n / 2]);
-            for id in graded[..n / 2].iter().map(|(id, _)| id).filter(|id| all.contains(id)) {
-                prop_assert!(half.contains(id));
+            for id in graded[..n / 2].iter().map(|one| one.id).filter(|id| all.contains(id)) {
+                prop_assert!(half.contains(&id));
             }
         }
     }
