@@ -15,6 +15,7 @@ use landlock::{
 };
 use seccompiler::BpfProgram;
 
+use crate::namespaces::Namespaces;
 use crate::{Limits, seccomp};
 
 /// One layer of isolation, for `gradus doctor` and the run's manifest.
@@ -117,6 +118,8 @@ pub(crate) struct Confinement {
     pub(crate) filters: Option<Arc<Filters>>,
     /// User and group to become; needs root.
     pub(crate) uid: Option<u32>,
+    /// Namespaces to enter.
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
     /// Resource limits.
     pub(crate) rlimits: Vec<(u32, u64, u64)>,
     /// Descriptors that the program inherits besides 0, 1 and 2.
@@ -146,11 +149,17 @@ impl Confinement {
                     check(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
                 }
             }
+            if let Some(namespaces) = &self.namespaces {
+                namespaces.enter_as_root()?;
+            }
             if let Some(uid) = self.uid {
                 // Not the library's functions, which want all threads to agree.
                 check(libc::syscall(libc::SYS_setgroups, 0, 0) as i32)?;
                 check(libc::syscall(libc::SYS_setresgid, uid, uid, uid) as i32)?;
                 check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
+            }
+            if let Some(namespaces) = &self.namespaces {
+                namespaces.enter_as_user()?;
             }
             // After the change of user, which clears it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
@@ -170,7 +179,8 @@ impl Confinement {
     }
 }
 
-fn check(result: i32) -> io::Result<()> {
+/// The error of a system call that answers 0 if all is well.
+pub(crate) fn check(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -245,16 +255,21 @@ pub(crate) fn loader(program: &Path) -> Option<PathBuf> {
 impl Confinement {
     /// No layer at all: what probes start from.
     pub(crate) fn none() -> Self {
-        Self { ruleset: None, filters: None, uid: None, rlimits: Vec::new(), keep: [-1, -1] }
+        Self { ruleset: None, filters: None, uid: None, namespaces: None, rlimits: Vec::new(), keep: [-1, -1] }
     }
 }
 
 /// Whether a child can put `confinement` on. It never becomes a program: it ends, or says which error came.
 pub(crate) fn try_in_child(confinement: &Confinement) -> Result<(), String> {
-    // SAFETY: the child only calls `enter` (async-signal-safe system calls) and `_exit`.
+    try_in_child_and(confinement, || Ok(()))
+}
+
+/// The same, and whether it can do `then` with it on, which only makes async-signal-safe system calls.
+pub(crate) fn try_in_child_and(confinement: &Confinement, then: impl FnOnce() -> io::Result<()>) -> Result<(), String> {
+    // SAFETY: the child only calls `enter` and `then` (async-signal-safe system calls) and `_exit`.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let code = match confinement.enter() {
+        let code = match confinement.enter().and_then(|()| then()) {
             Ok(()) => 0,
             Err(error) => error.raw_os_error().unwrap_or(255),
         };

@@ -63,6 +63,7 @@ mod function;
 mod import;
 mod isolate;
 mod livecodebench;
+mod namespaces;
 mod process;
 mod python;
 mod sandbox;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::function;
 use crate::isolate::{self, Confinement, Filters, Layer, Memory};
+use crate::namespaces::{self, Files, Found, Namespaces};
 use crate::process::{self, Ended, Exit, Job};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
@@ -33,6 +34,8 @@ pub struct Policy {
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
     pub first_uid: u32,
+    /// Put programs into namespaces of their own where the system allows it. On by default: it costs little.
+    pub namespaces: bool,
 }
 
 impl Default for Policy {
@@ -47,6 +50,7 @@ impl Default for Policy {
             // Of the range for short-lived users (61184 to 65519), a part that differs from process to process:
             // limits on processes are counted by user.
             first_uid: 61184 + std::process::id() % 64 * 64,
+            namespaces: true,
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Sandbox {
     filters: Option<Arc<Filters>>,
     landlock: bool,
     own_uid: bool,
+    namespaces: Found,
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
@@ -118,6 +123,7 @@ impl Sandbox {
             filters: None,
             landlock: false,
             own_uid: false,
+            namespaces: Found::none(""),
             slots: Mutex::new(Slots { free: Vec::new(), in_use: 0, made: 0 }),
             freed: Condvar::new(),
             tasks: Mutex::new(None),
@@ -135,21 +141,28 @@ impl Sandbox {
         }
         let landlock = sandbox.probe_landlock();
         let own_uid = sandbox.probe_own_uid();
+        sandbox.namespaces = sandbox.probe_namespaces();
         sandbox.find_python();
-        let mut layer = |name, state: Result<&str, &String>| {
-            let (active, detail) =
-                state.map_or_else(|error| (false, error.clone()), |detail| (true, detail.to_owned()));
-            sandbox.layers.push(Layer { name, active, detail });
-        };
+        if let (None, Some(_)) = (&sandbox.python, sandbox.namespaces.kinds) {
+            sandbox.without_namespaces();
+        }
+        let mut layer = |name, state| sandbox.layer(name, state);
         let filtered = filters.as_ref().map(String::as_str);
         layer("no_new_privs", Ok("no program gains privileges by starting another"));
         layer("seccomp", filtered);
         layer("network", filtered.map(|_| "no sockets, by the system call filter"));
         layer("landlock", landlock.as_ref().map(String::as_str));
         layer("own uid", own_uid.as_ref().map(String::as_str));
+        sandbox.layers.extend(sandbox.namespaces.layers());
+        let mut layer = |name, state| sandbox.layer(name, state);
         layer("rlimits", Ok("CPU, memory, file size, descriptors, processes"));
         layer("process group", orphans.as_ref().map(|()| "killed and reaped as a whole, orphans too"));
         Ok(sandbox)
+    }
+
+    fn layer(&mut self, name: &'static str, state: Result<&str, &String>) {
+        let (active, detail) = state.map_or_else(|error| (false, error.clone()), |detail| (true, detail.to_owned()));
+        self.layers.push(Layer { name, active, detail });
     }
 
     /// The layers of isolation, active or not.
@@ -299,7 +312,7 @@ impl Sandbox {
         stdin: &'a [u8],
         limits: &Limits,
     ) -> Job<'a> {
-        let others = if slot.uid.is_some() {
+        let others = if slot.uid.is_some() || self.namespaces.counts_apart {
             0
         } else {
             self.tasks_now() + 64 + limits.processes * (self.policy.slots as u64 - 1)
@@ -315,6 +328,7 @@ impl Sandbox {
                 ruleset: slot.ruleset.clone(),
                 filters: self.filters.clone(),
                 uid: slot.uid,
+                namespaces: slot.namespaces.clone(),
                 rlimits: isolate::rlimits(limits, Memory::AddressSpace, limits.processes + others),
                 keep: [-1, -1],
             },
@@ -371,7 +385,15 @@ impl Sandbox {
             )),
             _ => None,
         };
-        Ok(Slot { directory, uid, ruleset })
+        let namespaces = match (&self.python, self.namespaces.kinds) {
+            (Some(python), Some(kinds)) => {
+                let readable = python.readable.iter().chain(&python.executable).map(PathBuf::as_path).collect();
+                let files = Files { readable, scratch: &directory, root: &self.base.path().join(namespaces::ROOT) };
+                Some(Arc::new(Namespaces::new(kinds, uid, &files).map_err(io::Error::other)?))
+            }
+            _ => None,
+        };
+        Ok(Slot { directory, uid, ruleset, namespaces })
     }
 
     fn probe_filters(&mut self) -> Result<String, String> {
@@ -390,7 +412,7 @@ impl Sandbox {
         }
         let abi = isolate::landlock_abi();
         if abi == 0 {
-            return Err("this kernel has no Landlock, or it is switched off (needs Linux 5.13 and `landlock` among its security modules): programs can read what this user can read".into());
+            return Err("this kernel has no Landlock, or it is switched off (needs Linux 5.13 and `landlock` among its security modules): without a mount namespace programs can read what this user can read".into());
         }
         let ruleset = Arc::new(isolate::ruleset(&[], &[], self.base.path())?);
         isolate::try_in_child(&Confinement { ruleset: Some(ruleset), ..Confinement::none() })?;
@@ -420,6 +442,24 @@ impl Sandbox {
             .map_err(|error| format!("cannot become another user ({error}): programs run as root"))?;
         self.own_uid = true;
         Ok(format!("one per slot, {first} to {last}"))
+    }
+
+    fn probe_namespaces(&self) -> Found {
+        match &self.policy {
+            Policy { unsafe_no_sandbox: true, .. } => Found::none("switched off by `unsafe_no_sandbox`"),
+            Policy { namespaces: false, .. } => Found::none("switched off"),
+            policy => Found::probe(self.own_uid.then_some(policy.first_uid), self.base.path()),
+        }
+    }
+
+    /// Gives namespaces up, if an interpreter runs without.
+    fn without_namespaces(&mut self) {
+        let why = format!("no interpreter runs in them: {}", self.no_python);
+        let found = std::mem::replace(&mut self.namespaces, Found::none(why));
+        self.find_python();
+        if self.python.is_none() {
+            self.namespaces = found;
+        }
     }
 
     /// The first interpreter that runs a program under all layers.

@@ -7,11 +7,14 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::namespaces::Namespaces;
+
 /// One place to run a program. Reused, since a ruleset costs a dozen system calls to build.
 pub(crate) struct Slot {
     pub(crate) directory: PathBuf,
     pub(crate) uid: Option<u32>,
     pub(crate) ruleset: Option<Arc<OwnedFd>>,
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
 }
 
 impl Slot {

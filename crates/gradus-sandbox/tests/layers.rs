@@ -42,6 +42,13 @@ fn works(sandbox: &Sandbox) -> bool {
     sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default()).all_passed()
 }
 
+/// Whether a program prints True.
+fn prints(sandbox: &Sandbox, source: &str) -> bool {
+    let program = Program { language: "python".into(), source: source.into() };
+    let cases = vec![StdinCase { input: String::new(), output: "True".into() }];
+    sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default()).all_passed()
+}
+
 #[test]
 fn without_filters_it_refuses_and_says_what_to_do() {
     let name = "without_filters_it_refuses_and_says_what_to_do";
@@ -63,7 +70,24 @@ fn without_landlock_it_runs_and_says_so() {
         assert!(!active && detail.contains("can read"), "{detail}");
         assert!(layer(&sandbox, "seccomp").0);
         assert!(works(&sandbox));
+        let (hidden, why) = layer(&sandbox, "mount namespace");
+        assert_eq!(prints(&sandbox, "print(open('/etc/passwd').read(0) == '')"), !hidden, "{why}");
     });
+}
+
+#[test]
+fn namespaces_can_be_switched_off() {
+    let off = Sandbox::new(Policy { namespaces: false, ..Policy::default() }).unwrap();
+    let on = Sandbox::new(Policy::default()).unwrap();
+    let named = |sandbox: &Sandbox| prints(sandbox, "import os; print(os.uname().nodename == 'sandbox')");
+    for name in ["user namespace", "mount namespace", "network namespace", "ipc namespace"] {
+        assert_eq!(layer(&off, name), (false, "switched off".into()), "{name}");
+    }
+    let (active, why) = layer(&on, "ipc namespace");
+    if !active {
+        println!("no namespaces here: {why}");
+    }
+    assert_eq!((named(&off), named(&on)), (false, active));
 }
 
 #[test]
