@@ -1,8 +1,12 @@
 //! Programs that want to pass without being right. Each first fools a naive runner (program, tests and exit code in one
 //! process), then must not pass here.
 
+#[path = "common/environments.rs"]
+mod environments;
+
 use std::sync::LazyLock;
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Status, StdinCase, Tests};
 
 static SANDBOX: LazyLock<Sandbox> =
@@ -92,6 +96,27 @@ fn function_tests(test_code: &str) -> Tests {
 
 #[test]
 fn no_cheat_passes() {
+    no_cheat_passes_in(Environment::ThisUser, "no_cheat_passes");
+}
+
+#[test]
+fn no_cheat_passes_without_privileges() {
+    no_cheat_passes_in(Environment::Unprivileged, "no_cheat_passes_without_privileges");
+}
+
+#[test]
+fn no_cheat_passes_without_privileges_or_namespaces() {
+    no_cheat_passes_in(Environment::WithoutNamespaces, "no_cheat_passes_without_privileges_or_namespaces");
+}
+
+fn no_cheat_passes_in(environment: Environment, test: &str) {
+    environment.run(test, || {
+        environment.check(&SANDBOX);
+        cheat_at_tests();
+    });
+}
+
+fn cheat_at_tests() {
     let naive = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
     let tests = function_tests(TESTS);
     assert!(run("def double(x): return x * 2", &tests).all_passed());
@@ -110,6 +135,7 @@ fn no_cheat_passes() {
         assert_eq!(outcome.sandbox_error(), None, "{name}");
         assert_eq!(outcome.total, 6, "{name}");
     }
+    println!("{} cheats fool a naive runner, 0 pass here", CHEATS.len());
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Ways out of the sandbox. Each is first shown to work without it, on real victims, then to fail inside.
 
+#[path = "common/environments.rs"]
+mod environments;
+
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -7,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Child, Command};
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Policy, Program, Sandbox, StdinCase, Tests};
 
 /// Name, and a program that prints ESCAPED if it gets out. `sys`, `os`, `socket` and `call` (a raw system call by its
@@ -186,22 +190,45 @@ fn escapes(sandbox: &Sandbox, source: &str) -> (bool, String) {
 
 #[test]
 fn no_escape_works() {
-    let open = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
-    let closed = Sandbox::new(Policy::default()).unwrap();
-    for layer in closed.layers() {
-        println!("{} {} ({})", if layer.active { "+" } else { "-" }, layer.name, layer.detail);
-    }
+    no_escape_works_in(Environment::ThisUser, "no_escape_works");
+}
+
+#[test]
+fn no_escape_works_without_privileges() {
+    no_escape_works_in(Environment::Unprivileged, "no_escape_works_without_privileges");
+}
+
+#[test]
+fn no_escape_works_without_privileges_or_namespaces() {
+    no_escape_works_in(Environment::WithoutNamespaces, "no_escape_works_without_privileges_or_namespaces");
+}
+
+#[test]
+fn no_escape_works_for_root_in_a_container() {
+    no_escape_works_in(Environment::RootInContainer, "no_escape_works_for_root_in_a_container");
+}
+
+fn no_escape_works_in(environment: Environment, test: &str) {
+    environment.run(test, || {
+        let open = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
+        let closed = Sandbox::new(Policy::default()).unwrap();
+        environment.check(&closed);
+        attack(&open, &closed);
+    });
+}
+
+fn attack(open: &Sandbox, closed: &Sandbox) {
     let victims = Victims::new();
     let mut shown = 0;
     let mut escaped = Vec::new();
     for (name, attack) in ESCAPES {
-        let (outside, why) = escapes(&open, &(victims.preamble() + attack));
+        let (outside, why) = escapes(open, &(victims.preamble() + attack));
         if outside {
             shown += 1;
         } else {
             println!("not possible here even without the sandbox: {name}: {}", why.lines().last().unwrap_or_default());
         }
-        let (inside, _) = escapes(&closed, &(victims.preamble() + attack));
+        let (inside, _) = escapes(closed, &(victims.preamble() + attack));
         if inside {
             escaped.push(name);
         }

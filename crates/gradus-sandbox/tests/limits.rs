@@ -2,11 +2,15 @@
 //!
 //! `GRADUS_RUNS` and `GRADUS_LOOPS` set how many runs and loops there are: see docs/results.md.
 
+#[path = "common/environments.rs"]
+mod environments;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Status, StdinCase, Tests};
 
 /// One at a time: these tests count the process's descriptors, children and time.
@@ -156,23 +160,71 @@ fn printed_numbers_may_be_off_by_the_tolerance_of_their_tests() {
 
 #[test]
 fn bombs_are_stopped_and_nothing_survives() {
+    bombs_are_stopped_in(Environment::ThisUser, "bombs_are_stopped_and_nothing_survives");
+}
+
+#[test]
+fn bombs_are_stopped_without_privileges() {
+    bombs_are_stopped_in(Environment::Unprivileged, "bombs_are_stopped_without_privileges");
+}
+
+#[test]
+fn bombs_are_stopped_without_privileges_or_namespaces() {
+    bombs_are_stopped_in(Environment::WithoutNamespaces, "bombs_are_stopped_without_privileges_or_namespaces");
+}
+
+fn bombs_are_stopped_in(environment: Environment, test: &str) {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
-    for bomb in [
-        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
-        "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60); os._exit(0)",
-        "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        if os.fork() == 0: time.sleep(60)\n        os._exit(0)\nprint(1)",
-        "import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,)).start()",
-        "import os\nfor i in range(300):\n    os.mkdir('d'); os.chdir('d')",
-        "import os\nfor i in range(300): os.mkdir('d%d' % i, 0)",
-    ] {
+    environment.run(test, || {
+        let sandbox = sandbox(1);
+        environment.check(&sandbox);
+        set_off_bombs(&sandbox);
+        println!("{} bombs, nothing left of any", BOMBS.len());
+    });
+}
+
+const BOMBS: &[&str] = &[
+    "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60); os._exit(0)",
+    "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        if os.fork() == 0: time.sleep(60)\n        os._exit(0)\nprint(1)",
+    "import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,)).start()",
+    "import os\nfor i in range(300):\n    os.mkdir('d'); os.chdir('d')",
+    "import os\nfor i in range(300): os.mkdir('d%d' % i, 0)",
+];
+
+fn set_off_bombs(sandbox: &Sandbox) {
+    for bomb in BOMBS {
         let start = Instant::now();
-        let outcome = stdin(&sandbox, bomb, &Limits { cpu_ms: 300, wall_ms: 2_000, ..LIMITS });
+        let outcome = stdin(sandbox, bomb, &Limits { cpu_ms: 300, wall_ms: 2_000, ..LIMITS });
         assert_eq!(outcome.sandbox_error(), None, "{bomb}: {outcome:?}");
         assert!(start.elapsed() < Duration::from_secs(16), "{bomb}: {:?}", start.elapsed());
         assert_eq!(children(), BTreeSet::new(), "{bomb}");
-        assert!(stdin(&sandbox, "print(input())", &LIMITS).all_passed(), "after {bomb}");
+        assert!(stdin(sandbox, "print(input())", &LIMITS).all_passed(), "after {bomb}");
     }
+}
+
+#[test]
+fn the_limit_on_processes_is_the_programs_own() {
+    processes_are_counted_in(Environment::ThisUser, "the_limit_on_processes_is_the_programs_own");
+}
+
+#[test]
+fn the_limit_on_processes_is_the_programs_own_without_privileges() {
+    let test = "the_limit_on_processes_is_the_programs_own_without_privileges";
+    processes_are_counted_in(Environment::Unprivileged, test);
+}
+
+fn processes_are_counted_in(environment: Environment, test: &str) {
+    let _alone = ALONE.lock();
+    environment.run(test, || {
+        let sandbox = sandbox(1);
+        if !sandbox.layers().iter().any(|layer| layer.active && ["own uid", "user namespace"].contains(&layer.name)) {
+            return println!("not tested: {environment:?} has neither own users nor user namespaces here");
+        }
+        let source = "import os, time\nn = 1\ntry:\n    while n < 200:\n        if os.fork() == 0:\n            time.sleep(5)\n            os._exit(0)\n        n += 1\nexcept OSError: pass\nprint(n)";
+        let outcome = stdin(&sandbox, source, &LIMITS);
+        assert_eq!(outcome.tests[0].stdout.trim().parse(), Ok(LIMITS.processes), "{outcome:?}");
+    });
 }
 
 #[test]
