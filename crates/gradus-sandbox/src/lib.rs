@@ -69,6 +69,7 @@ mod python;
 mod sandbox;
 mod scratch;
 mod seccomp;
+mod starvation;
 
 pub use extract::{extract_code, join_completion};
 pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::isolate::Confinement;
+use crate::starvation::Watch;
 
 /// What to start.
 pub(crate) struct Job<'a> {
@@ -80,14 +81,17 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         streams.push(Stream::new(read, REPORT_BYTES));
     }
     let ended = pidfd(group.leader);
+    let mut watch = Watch::new(group.leader, job.wall);
     let (mut overdue, mut starved) = (false, 0.0);
     loop {
         let left = job.wall.saturating_sub(start.elapsed());
         if left.is_zero() {
             overdue = true;
-            starved = starvation(group.leader, job.wall);
+            starved = watch.look();
             break;
         }
+        watch.tick();
+        let left = left.min(watch.pause());
         // Without a pidfd the end is looked for every few milliseconds.
         let nap = if ended.is_some() { left } else { left.min(Duration::from_millis(5)) };
         if wait(&mut streams, ended.as_ref(), nap) || (ended.is_none() && group.has_ended()) {
@@ -303,16 +307,4 @@ fn pidfd(pid: libc::pid_t) -> Option<OwnedFd> {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, pid, 0) as RawFd;
         (descriptor >= 0).then(|| OwnedFd::from_raw_fd(descriptor))
     }
-}
-
-/// Share of `wall` that the group's leader or one of its children stood ready without a processor.
-fn starvation(leader: libc::pid_t, wall: Duration) -> f64 {
-    let delay = |pid: &str| -> Option<u64> {
-        // Time on the processor, time ready to run, slices: in nanoseconds.
-        std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let children = std::fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap_or_default();
-    let longest =
-        children.split_whitespace().map(str::to_owned).chain([leader.to_string()]).filter_map(|pid| delay(&pid)).max();
-    longest.unwrap_or(0) as f64 / wall.as_nanos() as f64
 }
