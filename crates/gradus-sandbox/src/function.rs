@@ -74,6 +74,12 @@ pub(crate) fn end(ended: &Ended, limits: &Limits) -> Option<(Status, String)> {
     if ended.overflow {
         return Some((Status::OutputLimit, format!("more than {} bytes of output", limits.output_bytes)));
     }
+    if ended.out_of_memory {
+        return Some((
+            Status::Memory,
+            format!("all its processes together: more than {} bytes of memory", limits.memory_bytes),
+        ));
+    }
     if ended.overdue {
         // It was ready to run for more than half of its time, but others had the processor: all its own processes
         // together ran for less than half, and for less than they may. That says nothing about the program.
@@ -116,6 +122,7 @@ mod tests {
                 report: Vec::new(),
                 overflow: false,
                 overdue: true,
+                out_of_memory: false,
                 starved,
                 cpu_ms,
                 wall_ms: 1_000,

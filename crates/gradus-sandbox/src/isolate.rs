@@ -15,6 +15,7 @@ use landlock::{
 };
 use seccompiler::BpfProgram;
 
+use crate::cgroup::Entered;
 use crate::namespaces::Namespaces;
 use crate::{Limits, seccomp};
 
@@ -118,6 +119,8 @@ pub(crate) struct Confinement {
     pub(crate) filters: Option<Arc<Filters>>,
     /// User and group to become; needs root.
     pub(crate) uid: Option<u32>,
+    /// Control group to enter.
+    pub(crate) cgroup: Option<Entered>,
     /// Namespaces to enter.
     pub(crate) namespaces: Option<Arc<Namespaces>>,
     /// Resource limits.
@@ -132,6 +135,9 @@ impl Confinement {
         // SAFETY: every call takes integers, or pointers into memory that `self` owns and that outlives the call;
         // all are async-signal-safe system calls, made in the child alone.
         unsafe {
+            if let Some(entered) = &self.cgroup {
+                entered.group.enter()?;
+            }
             check(libc::setpgid(0, 0))?;
             libc::umask(0o077);
             for (resource, soft, hard) in &self.rlimits {
@@ -255,7 +261,15 @@ pub(crate) fn loader(program: &Path) -> Option<PathBuf> {
 impl Confinement {
     /// No layer at all: what probes start from.
     pub(crate) fn none() -> Self {
-        Self { ruleset: None, filters: None, uid: None, namespaces: None, rlimits: Vec::new(), keep: [-1, -1] }
+        Self {
+            ruleset: None,
+            filters: None,
+            uid: None,
+            cgroup: None,
+            namespaces: None,
+            rlimits: Vec::new(),
+            keep: [-1, -1],
+        }
     }
 }
 

@@ -57,6 +57,7 @@
 //! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
 //! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
 
+mod cgroup;
 mod compare;
 mod extract;
 mod function;

@@ -39,6 +39,8 @@ pub(crate) struct Ended {
     pub(crate) overflow: bool,
     /// The host stopped it: its wall time was up.
     pub(crate) overdue: bool,
+    /// Its control group ran out of memory.
+    pub(crate) out_of_memory: bool,
     /// Share of the wall time that the program was ready to run but had no processor, 0 to 1; only known if overdue.
     pub(crate) starved: f64,
     pub(crate) cpu_ms: u64,
@@ -57,6 +59,7 @@ pub(crate) enum Exit {
 pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     let stdin = anonymous_file(job.stdin)?;
     let confinement = job.confinement;
+    let cgroup = confinement.cgroup.clone();
     let mut command = Command::new(job.program);
     command.args(&job.args).current_dir(job.directory).env_clear().envs(ENVIRONMENT.iter().copied());
     if let Ok(packages) = std::env::join_paths(job.packages)
@@ -102,6 +105,9 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         }
     }
     let wall_ms = start.elapsed().as_millis() as u64;
+    if let Some(entered) = &cgroup {
+        entered.group.kill();
+    }
     let (exit, usage) = group.stop();
     // Every writer is dead: what is left in the pipes is all there will be.
     for stream in &mut streams {
@@ -118,6 +124,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         report,
         overflow,
         overdue,
+        out_of_memory: cgroup.is_some_and(|entered| entered.out_of_memory()),
         starved,
         cpu_ms: usage.cpu_ms,
         wall_ms,

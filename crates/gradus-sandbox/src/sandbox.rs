@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::{Entered, Groups};
 use crate::function;
 use crate::isolate::{self, Confinement, Filters, Layer, Memory};
 use crate::namespaces::{self, Files, Found, Namespaces};
@@ -36,6 +37,8 @@ pub struct Policy {
     pub first_uid: u32,
     /// Put programs into namespaces of their own where the system allows it. On by default: it costs little.
     pub namespaces: bool,
+    /// Put programs into control groups (version 2) of their own where this process may make some. On by default.
+    pub cgroups: bool,
 }
 
 impl Default for Policy {
@@ -51,6 +54,7 @@ impl Default for Policy {
             // limits on processes are counted by user.
             first_uid: 61184 + std::process::id() % 64 * 64,
             namespaces: true,
+            cgroups: true,
         }
     }
 }
@@ -85,6 +89,8 @@ pub struct Sandbox {
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
+    /// Gone after the slots, whose groups stand in it.
+    groups: Result<Groups, String>,
     /// Removed with all slots when the sandbox goes.
     base: tempfile::TempDir,
 }
@@ -127,6 +133,7 @@ impl Sandbox {
             slots: Mutex::new(Slots { free: Vec::new(), in_use: 0, made: 0 }),
             freed: Condvar::new(),
             tasks: Mutex::new(None),
+            groups: Err(String::new()),
             base,
             policy: Policy { slots: policy.slots.max(1), ..policy },
         };
@@ -142,6 +149,7 @@ impl Sandbox {
         let landlock = sandbox.probe_landlock();
         let own_uid = sandbox.probe_own_uid();
         sandbox.namespaces = sandbox.probe_namespaces();
+        sandbox.groups = sandbox.probe_groups();
         sandbox.find_python();
         if let (None, Some(_)) = (&sandbox.python, sandbox.namespaces.kinds) {
             sandbox.without_namespaces();
@@ -154,7 +162,9 @@ impl Sandbox {
         layer("landlock", landlock.as_ref().map(String::as_str));
         layer("own uid", own_uid.as_ref().map(String::as_str));
         sandbox.layers.extend(sandbox.namespaces.layers());
+        let groups = sandbox.groups.as_ref().map(|_| ()).map_err(String::clone);
         let mut layer = |name, state| sandbox.layer(name, state);
+        layer("cgroup", groups.as_ref().map(|()| "memory and processes of a program as a whole"));
         layer("rlimits", Ok("CPU, memory, file size, descriptors, processes"));
         layer("process group", orphans.as_ref().map(|()| "killed and reaped as a whole, orphans too"));
         Ok(sandbox)
@@ -246,7 +256,7 @@ impl Sandbox {
     ) -> io::Result<TestOutcome> {
         slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
         let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
-        let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
+        let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits)?)?;
         let mut outcome = base_outcome(&ended);
         let stdout = String::from_utf8_lossy(&ended.stdout);
         (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
@@ -292,7 +302,7 @@ impl Sandbox {
             args.push(RUNNER.into());
             args.extend([&tests, &write].map(|descriptor| descriptor.as_raw_fd().to_string().into()));
             args.push(mode.into());
-            let mut job = self.job(slot, &python.program, args, b"", limits);
+            let mut job = self.job(slot, &python.program, args, b"", limits)?;
             job.confinement.keep = [tests.as_raw_fd(), write.as_raw_fd()];
             job.report = Some((report, write));
             process::run(job)
@@ -311,13 +321,13 @@ impl Sandbox {
         args: Vec<OsString>,
         stdin: &'a [u8],
         limits: &Limits,
-    ) -> Job<'a> {
+    ) -> io::Result<Job<'a>> {
         let others = if slot.uid.is_some() || self.namespaces.counts_apart {
             0
         } else {
             self.tasks_now() + 64 + limits.processes * (self.policy.slots as u64 - 1)
         };
-        Job {
+        Ok(Job {
             program,
             args,
             directory: &slot.directory,
@@ -328,13 +338,14 @@ impl Sandbox {
                 ruleset: slot.ruleset.clone(),
                 filters: self.filters.clone(),
                 uid: slot.uid,
+                cgroup: slot.cgroup.clone().map(|group| Entered::new(group, limits)).transpose()?,
                 namespaces: slot.namespaces.clone(),
                 rlimits: isolate::rlimits(limits, Memory::AddressSpace, limits.processes + others),
                 keep: [-1, -1],
             },
             wall: Duration::from_millis(limits.wall_ms),
             output_bytes: limits.output_bytes as usize,
-        }
+        })
     }
 
     /// Tasks of this user, counted at most once a second.
@@ -393,7 +404,8 @@ impl Sandbox {
             }
             _ => None,
         };
-        Ok(Slot { directory, uid, ruleset, namespaces })
+        let cgroup = self.groups.as_ref().ok().map(|groups| groups.group(index)).transpose()?.map(Arc::new);
+        Ok(Slot { directory, uid, ruleset, namespaces, cgroup })
     }
 
     fn probe_filters(&mut self) -> Result<String, String> {
@@ -450,6 +462,17 @@ impl Sandbox {
             Policy { namespaces: false, .. } => Found::none("switched off"),
             policy => Found::probe(self.own_uid.then_some(policy.first_uid), self.base.path()),
         }
+    }
+
+    fn probe_groups(&self) -> Result<Groups, String> {
+        if self.policy.unsafe_no_sandbox || !self.policy.cgroups {
+            return Err("switched off".into());
+        }
+        let groups = Groups::find()?;
+        let group = Arc::new(groups.group(usize::MAX).map_err(|error| error.to_string())?);
+        let entered = Entered::new(group, &Limits::default()).map_err(|error| error.to_string())?;
+        isolate::try_in_child(&Confinement { cgroup: Some(entered), ..Confinement::none() })?;
+        Ok(groups)
     }
 
     /// Gives namespaces up, if an interpreter runs without.

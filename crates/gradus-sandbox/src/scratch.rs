@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cgroup::Group;
 use crate::namespaces::Namespaces;
 
 /// One place to run a program. Reused, since a ruleset costs a dozen system calls to build.
@@ -15,6 +16,7 @@ pub(crate) struct Slot {
     pub(crate) uid: Option<u32>,
     pub(crate) ruleset: Option<Arc<OwnedFd>>,
     pub(crate) namespaces: Option<Arc<Namespaces>>,
+    pub(crate) cgroup: Option<Arc<Group>>,
 }
 
 impl Slot {

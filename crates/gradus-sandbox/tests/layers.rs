@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use gradus_sandbox::{Limits, Policy, Program, Sandbox, StdinCase, Tests};
+use gradus_sandbox::{Limits, Policy, Program, Sandbox, Status, StdinCase, Tests};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -95,6 +95,43 @@ fn without_pidfd_it_runs() {
     without("without_pidfd_it_runs", libc::SYS_pidfd_open, None, || {
         assert!(works(&Sandbox::new(Policy::default()).unwrap()));
     });
+}
+
+/// `GRADUS_TEST_CGROUP` makes it an error that there are none.
+#[test]
+fn with_control_groups_memory_and_processes_are_counted_together() {
+    let sandbox = Sandbox::new(Policy { slots: 1, ..Policy::default() }).unwrap();
+    let (active, why) = layer(&sandbox, "cgroup");
+    if !active {
+        assert!(std::env::var_os("GRADUS_TEST_CGROUP").is_none(), "{why}");
+        return println!("no control groups here, so not tested: {why}");
+    }
+    let run = |source: &str, limits: &Limits| {
+        let program = Program { language: "python".into(), source: source.into() };
+        let cases = vec![StdinCase { input: String::new(), output: "12".into() }];
+        sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, limits).tests.remove(0)
+    };
+    let limits = Limits { memory_bytes: 128 << 20, processes: 12, ..Limits::default() };
+    // Each of them keeps to the limit.
+    let together = "import os, time\nfor _ in range(5):\n    if os.fork() == 0:\n        x = bytearray(b'x') * (80 << 20)\n        time.sleep(20)\n        os._exit(0)\nos.wait()";
+    for _ in 0..2 {
+        let outcome = run(together, &limits);
+        assert_eq!(outcome.status, Status::Memory, "{outcome:?}");
+        assert!(outcome.detail.contains("together"), "{outcome:?}");
+    }
+    let processes = "import os, time\nn = 1\ntry:\n    while n < 50:\n        if os.fork() == 0:\n            time.sleep(5)\n            os._exit(0)\n        n += 1\nexcept OSError: pass\nprint(n)";
+    for _ in 0..2 {
+        let outcome = run(processes, &limits);
+        assert_eq!(outcome.status, Status::Passed, "{outcome:?}");
+    }
+    let groups = || {
+        let line = format!("gradus-{}-", std::process::id());
+        let found = Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("{line}*")]).output().unwrap();
+        String::from_utf8(found.stdout).unwrap().lines().count()
+    };
+    println!("{} groups of this process", groups());
+    drop(sandbox);
+    assert_eq!(groups(), 0);
 }
 
 #[test]
