@@ -189,13 +189,12 @@ impl Found {
             Some(kinds) if wanted(kinds) => Layer { name, active: true, detail: held.to_owned() },
             _ => Layer { name, active: false, detail: missing.to_owned() },
         };
-        let (user, no_user) = match (self.counts_apart, self.kinds) {
-            (true, _) => ("no privilege outside; the limit on processes counts the program's own", ""),
-            (false, Some(Kinds { user: false, .. })) => ("", "not needed: root makes the others without"),
-            (false, _) => ("no privilege outside", self.missing.as_str()),
+        let user = if self.counts_apart {
+            "no privilege outside; the limit on processes counts the program's own"
+        } else {
+            "no privilege outside"
         };
-        vec![
-            layer("user namespace", |kinds| kinds.user, user, no_user),
+        let mut layers = vec![
             layer(
                 "mount namespace",
                 |kinds| kinds.mount,
@@ -204,7 +203,12 @@ impl Found {
             ),
             layer("network namespace", |_| true, "no interface, and abstract sockets of its own", &self.missing),
             layer("ipc namespace", |_| true, "shared memory and queues of its own; host name `sandbox`", &self.missing),
-        ]
+        ];
+        // Root makes the others without.
+        if self.kinds.is_none_or(|kinds| kinds.user) {
+            layers.insert(0, layer("user namespace", |_| true, user, &self.missing));
+        }
+        layers
     }
 }
 
@@ -290,6 +294,12 @@ impl Helper {
 
     /// The life of the helper: sets the namespaces up, says so, and waits for its end. Only system calls.
     fn work(&self, answer: i32) -> ! {
+        // Others wait for the ends of pipes that were copied with this process.
+        // SAFETY: plain integers.
+        unsafe {
+            libc::syscall(libc::SYS_close_range, 3_u32, answer - 1, 0);
+            libc::syscall(libc::SYS_close_range, answer + 1, u32::MAX, 0);
+        }
         let mut said = [0; 8];
         if let Err((step, error)) = self.set_up() {
             said[..4].copy_from_slice(&step.to_ne_bytes());

@@ -111,17 +111,22 @@ impl Sandbox {
     /// scratch directory can be made. A missing interpreter is no error here: see [`Sandbox::interpreter`].
     pub fn new(policy: Policy) -> Result<Self, NoIsolation> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("gradus-sandbox-").permissions(std::fs::Permissions::from_mode(0o711));
+        builder.prefix("gradus-sandbox-");
         let base = policy
             .scratch
             .as_deref()
             .map_or_else(|| builder.tempdir(), |scratch| builder.tempdir_in(scratch))
+            .and_then(|base| {
+                // Programs of other users pass through, whatever the umask is.
+                std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o711))?;
+                Ok(base)
+            })
             .map_err(|error| {
-            NoIsolation::new(
-                format!("no scratch directory: {error}"),
-                "set TMPDIR (or `scratch`) to a directory that can be written",
-            )
-        })?;
+                NoIsolation::new(
+                    format!("no scratch directory: {error}"),
+                    "set TMPDIR (or `scratch`) to a directory that can be written",
+                )
+            })?;
         let mut sandbox = Self {
             layers: Vec::new(),
             python: None,

@@ -33,7 +33,7 @@ const ESCAPES: &[(&str, &str)] = &[
     ("read a system file", "open('/etc/passwd').read(); ok()"),
     ("read a process", "open('/proc/self/status').read(); ok()"),
     ("read the parent's maps", "open('/proc/%d/status' % os.getppid()).read(); ok()"),
-    ("list the root", "os.listdir('/'); ok()"),
+    ("list the root", "os.listdir('/').index('proc'); ok()"),
     ("list processes", "os.listdir('/proc'); ok()"),
     ("list devices", "os.listdir('/sys'); ok()"),
     ("list a foreign directory", "os.listdir(home); ok()"),

@@ -3,6 +3,7 @@
 //! A kernel without a layer is arranged by a filter over this very process, which is started again for it.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use gradus_sandbox::{Limits, Policy, Program, Sandbox, Status, StdinCase, Tests};
@@ -132,6 +133,27 @@ fn with_control_groups_memory_and_processes_are_counted_together() {
     println!("{} groups of this process", groups());
     drop(sandbox);
     assert_eq!(groups(), 0);
+}
+
+#[test]
+fn a_strict_umask_keeps_no_program_from_running() {
+    if std::env::var_os(AGAIN).is_none() {
+        let mut command = Command::new(std::env::current_exe().expect("a test has a program"));
+        command.args(["--exact", "a_strict_umask_keeps_no_program_from_running", "--nocapture"]).env(AGAIN, "1");
+        // SAFETY: one system call that takes an integer.
+        unsafe {
+            command.pre_exec(|| {
+                libc::umask(0o077);
+                Ok(())
+            })
+        };
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    for namespaces in [true, false] {
+        assert!(works(&Sandbox::new(Policy { namespaces, ..Policy::default() }).unwrap()), "namespaces: {namespaces}");
+    }
 }
 
 #[test]
