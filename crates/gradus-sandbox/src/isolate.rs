@@ -123,6 +123,8 @@ pub(crate) struct Confinement {
     pub(crate) cgroup: Option<Entered>,
     /// Namespaces to enter.
     pub(crate) namespaces: Option<Arc<Namespaces>>,
+    /// Whether the mount namespace is among them: it holds what the interpreter needs, and no other tool.
+    pub(crate) own_files: bool,
     /// Resource limits.
     pub(crate) rlimits: Vec<(u32, u64, u64)>,
     /// Descriptors that the program inherits besides 0, 1 and 2.
@@ -156,7 +158,7 @@ impl Confinement {
                 }
             }
             if let Some(namespaces) = &self.namespaces {
-                namespaces.enter_as_root()?;
+                namespaces.enter_as_root(self.own_files)?;
             }
             if let Some(uid) = self.uid {
                 // Not the library's functions, which want all threads to agree.
@@ -165,7 +167,7 @@ impl Confinement {
                 check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
             }
             if let Some(namespaces) = &self.namespaces {
-                namespaces.enter_as_user()?;
+                namespaces.enter_as_user(self.own_files)?;
             }
             // After the change of user, which clears it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
@@ -267,6 +269,7 @@ impl Confinement {
             uid: None,
             cgroup: None,
             namespaces: None,
+            own_files: true,
             rlimits: Vec::new(),
             keep: [-1, -1],
         }

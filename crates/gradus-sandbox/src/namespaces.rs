@@ -110,23 +110,25 @@ impl Namespaces {
         Ok(Self { descriptors: made?, user: kinds.user, directory })
     }
 
-    /// Enters them, if root made them: it must still be root. Only system calls.
-    pub(crate) fn enter_as_root(&self) -> io::Result<()> {
-        if self.user { Ok(()) } else { self.enter() }
+    /// Enters them, if root made them: it must still be root. The mount namespace only with `files`. Only system calls.
+    pub(crate) fn enter_as_root(&self, files: bool) -> io::Result<()> {
+        if self.user { Ok(()) } else { self.enter(files) }
     }
 
-    /// Enters them, if the program's user made them. Only system calls.
-    pub(crate) fn enter_as_user(&self) -> io::Result<()> {
-        if self.user { self.enter() } else { Ok(()) }
+    /// Enters them, if the program's user made them. The mount namespace only with `files`. Only system calls.
+    pub(crate) fn enter_as_user(&self, files: bool) -> io::Result<()> {
+        if self.user { self.enter(files) } else { Ok(()) }
     }
 
-    fn enter(&self) -> io::Result<()> {
+    fn enter(&self, files: bool) -> io::Result<()> {
         // SAFETY: integers, and a string that `self` owns.
         unsafe {
             for (descriptor, kind) in &self.descriptors {
-                check(libc::setns(descriptor.as_raw_fd(), *kind))?;
+                if files || *kind != libc::CLONE_NEWNS {
+                    check(libc::setns(descriptor.as_raw_fd(), *kind))?;
+                }
             }
-            if let Some(directory) = &self.directory {
+            if let (true, Some(directory)) = (files, &self.directory) {
                 check(libc::chdir(directory.as_ptr()))?;
             }
         }

@@ -345,6 +345,7 @@ impl Sandbox {
                 uid: slot.uid,
                 cgroup: slot.cgroup.clone().map(|group| Entered::new(group, limits)).transpose()?,
                 namespaces: slot.namespaces.clone(),
+                own_files: true,
                 rlimits: isolate::rlimits(limits, Memory::AddressSpace, limits.processes + others),
                 keep: [-1, -1],
             },
