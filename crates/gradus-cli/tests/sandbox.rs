@@ -11,7 +11,7 @@ use seccompiler::{
 use serde_json::Value;
 
 const ROWS: &str = r#"{"id":"a","reference":{"tests":{"type":"function","entry_point":"f","test_code":"assert f(1) == 2\nassert f(2) == 3"}},"answer":"def f(x): return x + 1","form":"bare","kind":"code"}
-{"id":"b","reference":"7","answer":"7"}
+{"id":"b","reference":"7","answer":"7","form":"bare","kind":"math"}
 "#;
 
 struct Server {

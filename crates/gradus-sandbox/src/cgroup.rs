@@ -45,7 +45,7 @@ impl Groups {
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("gradus-{}-{made}", std::process::id()));
         let error = |error: io::Error| format!("{}: {error}", path.display());
-        fs::create_dir(&path).map_err(error)?;
+        make(&path).map_err(error)?;
         let groups = Self { path: path.clone() };
         fs::write(path.join("cgroup.subtree_control"), CONTROLLERS).map_err(error)?;
         Ok(groups)
@@ -63,11 +63,19 @@ impl Drop for Groups {
     }
 }
 
+/// Makes a group, unless a killed process that had this one's number left it.
+fn make(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
 const CONTROLLERS: &str = "+memory +pids";
 
 impl Group {
     fn new(path: PathBuf) -> io::Result<Self> {
-        fs::create_dir(&path)?;
+        make(&path)?;
         match File::options().write(true).open(path.join("cgroup.procs")) {
             Ok(entrance) => Ok(Self { path, entrance: entrance.into() }),
             Err(error) => {
@@ -165,7 +173,7 @@ fn hand_on(parent: &Path, own: bool) -> Result<(), String> {
     }
     // Whether anything can be made here at all.
     let trial = parent.join(format!("gradus-{}", std::process::id()));
-    fs::create_dir(&trial).map_err(error)?;
+    make(&trial).map_err(error)?;
     let control = parent.join("cgroup.subtree_control");
     let handed_on = read("cgroup.subtree_control").is_ok_and(|on| has(&on, "memory") && has(&on, "pids"));
     let result = if handed_on { Ok(()) } else { fs::write(&control, CONTROLLERS) };

@@ -84,7 +84,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         streams.push(Stream::new(read, REPORT_BYTES));
     }
     let ended = pidfd(group.leader);
-    let mut watch = Watch::new(group.leader, job.wall);
+    let mut watch = Watch::new(group.leader, start, job.wall);
     let (mut overdue, mut starved) = (false, 0.0);
     loop {
         let left = job.wall.saturating_sub(start.elapsed());

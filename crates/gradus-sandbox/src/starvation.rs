@@ -8,6 +8,8 @@ pub(crate) struct Watch {
     leader: libc::pid_t,
     wall: Duration,
     next: Instant,
+    /// How much later than that this process came to look, all looks together.
+    late: Duration,
     /// Processes that were ready when last looked at: what they had run until then, and since when it is that.
     ready: BTreeMap<String, (Ran, Instant)>,
 }
@@ -19,9 +21,9 @@ type Ran = (u64, u64);
 const LOOKS: u32 = 8;
 
 impl Watch {
-    /// Of the program that has just started under `leader`.
-    pub(crate) fn new(leader: libc::pid_t, wall: Duration) -> Self {
-        Self { leader, wall, next: Instant::now() + wall / LOOKS, ready: BTreeMap::new() }
+    /// Of the program under `leader`, whose wall time began at `start`.
+    pub(crate) fn new(leader: libc::pid_t, start: Instant, wall: Duration) -> Self {
+        Self { leader, wall, next: start + wall / LOOKS, late: Duration::ZERO, ready: BTreeMap::new() }
     }
 
     /// Time until the next look.
@@ -32,16 +34,18 @@ impl Watch {
     /// Looks, if it is time for it.
     pub(crate) fn tick(&mut self) {
         if self.pause().is_zero() {
-            self.next += self.wall / LOOKS;
             self.look();
         }
     }
 
     /// Share of the wall time that the leader or one of its children was ready to run but had no processor, 0 to 1.
+    /// That looks come late is such a wait too: this process got no processor either.
     pub(crate) fn look(&mut self) -> f64 {
+        self.late += self.next.elapsed();
+        self.next = Instant::now() + self.wall / LOOKS;
         let leader = self.leader;
         let children = std::fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap_or_default();
-        let mut longest = Duration::ZERO;
+        let mut longest = self.late;
         let mut ready = BTreeMap::new();
         for pid in children.split_whitespace().map(str::to_owned).chain([leader.to_string()]) {
             // Without scheduler statistics in the kernel all three are 0, and the states at each look are all we know.
