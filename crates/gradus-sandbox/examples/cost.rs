@@ -12,8 +12,14 @@ const ASSERTS: &str = "assert double(1) == 2\nassert double('a') == 'aa'\nassert
 
 fn main() {
     let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(50);
-    let sandbox = Sandbox::new(Policy::default()).unwrap_or_else(|error| panic!("{error}: {}", error.hint));
-    let (python, version) = sandbox.interpreter("python").expect("there is a Python");
+    let [warm, plain] = [true, false].map(|warm| {
+        Sandbox::new(Policy { slots: 1, warm, ..Policy::default() })
+            .unwrap_or_else(|error| panic!("{error}: {}", error.hint))
+    });
+    for layer in warm.layers() {
+        println!("{} {}: {}", if layer.active { "+" } else { "-" }, layer.name, layer.detail);
+    }
+    let (python, version) = plain.interpreter("python").expect("there is a Python");
     println!("{} {version}, {runs} runs each, interleaved", python.display());
     let program = |source: &str| Program { language: "python".into(), source: source.into() };
     let whole = program(&format!("{FUNCTION}{ASSERTS}"));
@@ -26,17 +32,25 @@ fn main() {
     let file = directory.path().join("main.py");
     std::fs::write(&file, &whole.source).expect("the directory can be written");
 
-    let mut costs = [0.0; 3];
+    let bare = || {
+        let status = Command::new(python).args(["-I", "-S"]).arg(&file).stdin(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let kinds: [(&str, &dyn Fn() -> bool); 5] = [
+        ("plain fork and exec", &bare),
+        ("stdin test, started", &|| plain.run(&whole, &stdin, &Limits::default()).all_passed()),
+        ("function test, started", &|| plain.run(&apart, &function, &Limits::default()).all_passed()),
+        ("stdin test, forked", &|| warm.run(&whole, &stdin, &Limits::default()).all_passed()),
+        ("function test, forked", &|| warm.run(&apart, &function, &Limits::default()).all_passed()),
+    ];
+    let mut costs = [0.0; 5];
     for _ in 0..runs {
-        costs[0] += cpu_ms(|| {
-            let status = Command::new(python).args(["-I", "-S"]).arg(&file).stdin(Stdio::null()).status();
-            assert!(status.is_ok_and(|status| status.success()));
-        });
-        costs[1] += cpu_ms(|| assert!(sandbox.run(&whole, &stdin, &Limits::default()).all_passed()));
-        costs[2] += cpu_ms(|| assert!(sandbox.run(&apart, &function, &Limits::default()).all_passed()));
+        for ((name, work), cost) in kinds.iter().zip(&mut costs) {
+            *cost += cpu_ms(|| assert!(work(), "{name}"));
+        }
     }
-    for (name, cost) in ["plain fork and exec", "stdin test", "function test"].iter().zip(costs) {
-        println!("{name:<20} {:6.2} ms CPU per run, {:.2} x", cost / f64::from(runs), cost / costs[0]);
+    for ((name, _), cost) in kinds.iter().zip(costs) {
+        println!("{name:<22} {:6.2} ms CPU per run, {:.3} x", cost / f64::from(runs), cost / costs[0]);
     }
 }
 

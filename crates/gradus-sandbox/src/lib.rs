@@ -68,6 +68,7 @@ mod python;
 mod sandbox;
 mod scratch;
 mod seccomp;
+mod server;
 
 pub use extract::{extract_code, join_completion};
 pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};

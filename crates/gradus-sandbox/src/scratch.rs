@@ -1,5 +1,6 @@
 //! Where one program at a time may write: a directory with a user and a Landlock ruleset of its own.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,11 +8,17 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::server::Server;
+
 /// One place to run a program. Reused, since a ruleset costs a dozen system calls to build.
 pub(crate) struct Slot {
     pub(crate) directory: PathBuf,
     pub(crate) uid: Option<u32>,
     pub(crate) ruleset: Option<Arc<OwnedFd>>,
+    /// An interpreter that waits here. In a cell: it is taken out while it is in use.
+    pub(crate) server: Cell<Option<Server>>,
+    /// Servers of this slot that failed.
+    pub(crate) failures: Cell<u32>,
 }
 
 impl Slot {

@@ -1,0 +1,150 @@
+# --- the warm server --------------------------------------------------------------------------------------------------
+#
+# Follows runner.py in one module, so that a function test is run by the very same lines on both paths. It is started
+# once, under all layers, and forks a process per test. It never sees a program or a test: it hands descriptors on.
+#
+# The process between the two ends at once, so the one that runs the test becomes a child of the sandbox (the nearest
+# "subreaper"). The sandbox makes it a group of its own, which it could not do itself under the filters that it was born
+# with, and only then lets it go on.
+import gc
+import atexit
+import resource
+import _socket
+
+# What programs import most. Not `random` or what imports it: every test would see the same numbers.
+WARM = 'os re typing collections heapq bisect functools itertools math operator string copy'
+
+
+def forked(control, lifeline):
+    """Serves requests; returns in each process that is to run a test, with what was asked and the descriptors."""
+    while True:
+        request, ancillary, _, _ = control.recvmsg(1024, 256)
+        if not request:
+            posix._exit(0)  # The sandbox is gone.
+        descriptors = memoryview(ancillary[0][2]).cast('i').tolist()
+        between = posix.fork()
+        if between == 0:
+            try:
+                pid = posix.fork()
+            except OSError:
+                posix._exit(1)
+            if pid == 0:
+                break
+            control.send(pid.to_bytes(4, 'little'))
+            posix._exit(0)
+        for descriptor in descriptors:
+            posix.close(descriptor)
+        if posix.waitpid(between, 0)[1] != 0:
+            posix._exit(1)
+        control.send(b'!')
+    posix.close(control.detach())
+    posix.close(lifeline)
+    gate = descriptors.pop()
+    for number in range(3):
+        posix.dup2(descriptors[number], number)
+        posix.close(descriptors[number])
+    if not posix.read(gate, 1):
+        posix._exit(0)
+    posix.close(gate)
+    request, *limits = request.decode().split()
+    for limit in limits:
+        kind, soft, hard = map(int, limit.split(':'))
+        resource.setrlimit(kind, (soft, hard))
+    return request, descriptors[3:]
+
+
+def start():
+    """What start.py does, but in a new module: the program finds no name of ours."""
+    sys.path.insert(0, scratch)
+    builtins.exit = builtins.quit = sys.exit
+    sys.argv[:] = ['main.py']
+    module = sys.modules['__main__'] = type(sys)('__main__')
+    module.__dict__.update(usual, __file__='main.py')
+    with open('main.py', 'rb') as file:
+        source = file.read()
+    exec(source, module.__dict__)
+
+
+def ending(error):
+    """Says what the interpreter says when `error` reaches the top, and gives its exit code."""
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is None:
+            return 0
+        if isinstance(code, int):
+            return code & 255
+        try:
+            sys.stderr.write('%s\n' % (code,))
+        except Exception:
+            pass
+        return 1
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as another:
+        sys.__excepthook__(type(another), another, another.__traceback__)
+    return 130 if type(error) is KeyboardInterrupt else 1
+
+
+def end(code):
+    """Ends the process as the interpreter would, but takes apart only what the program made.
+
+    A real end touches all memory that is shared with the server, and so costs several times the rest of a test.
+    """
+    if '_ctypes' in sys.modules:
+        sys.exit(code)  # There may be output in the C library.
+    if 'threading' in sys.modules:
+        quietly(sys.modules['threading']._shutdown)
+    quietly(atexit._run_exitfuncs)
+    failed = flush()
+    # Objects that are still there may print when they go, or hold output back until then.
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    sys.modules['__main__'] = None
+    for name in list(sys.modules)[known:]:
+        del sys.modules[name]
+    quietly(gc.collect)
+    posix._exit(120 if flush() or failed else code)
+
+
+def quietly(step):
+    try:
+        step()
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
+def flush():
+    failed = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BaseException:
+            failed = True
+    return failed
+
+
+usual = {name: value for name, value in globals().items() if name[:2] == '__'}
+if '__annotations__' in usual:
+    usual['__annotations__'] = {}
+scratch = sys.path.pop(0)  # Nothing is found there before there is a program.
+control, lifeline = _socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+# How much memory the warm modules take is measured from outside between these two.
+control.send(b'0')
+control.recv(1)
+for module in WARM.split():
+    __import__(module)
+known = len(sys.modules)
+gc.collect()
+gc.freeze()  # Collections in the children leave alone what they share.
+control.send(b'1')
+request, descriptors = forked(control, lifeline)
+del control
+if request == 'stdin':
+    code = 0
+    try:
+        start()
+    except BaseException as error:
+        code = ending(error)
+    end(code)
+else:
+    main(*descriptors, request == 'alone')
