@@ -1,11 +1,12 @@
 # --- the warm server --------------------------------------------------------------------------------------------------
 #
 # Follows runner.py in one module, so that a function test is run by the very same lines on both paths. It is started
-# once, under all layers, and forks a process per test. It never sees a program or a test: it hands descriptors on.
+# once, under all layers, and forks a process per test. It never sees a program or a test.
 #
-# The process between the two ends at once, so the one that runs the test becomes a child of the sandbox (the nearest
-# "subreaper"). The sandbox makes it a group of its own, which it could not do itself under the filters that it was born
-# with, and only then lets it go on.
+# The process between the two ends at once, so those that run the tests become children of the sandbox (the nearest
+# "subreaper"). The sandbox makes each a group of its own, which they could not do themselves under the filters that
+# they were born with, and then gives it its one request. Several are made at a time: half of the work is the process
+# between.
 import gc
 import atexit
 import resource
@@ -16,41 +17,59 @@ WARM = 'os re typing collections heapq bisect functools itertools math operator 
 
 
 def forked(control, lifeline):
-    """Serves requests; returns in each process that is to run a test, with what was asked and the descriptors."""
+    """Makes a process for each socket that comes; returns in those processes, with what was asked and descriptors."""
     while True:
-        request, ancillary, _, _ = control.recvmsg(1024, 256)
+        request, ancillary, _, _ = control.recvmsg(1, 256)
         if not request:
             posix._exit(0)  # The sandbox is gone.
-        descriptors = memoryview(ancillary[0][2]).cast('i').tolist()
+        sockets = integers(ancillary)
         between = posix.fork()
         if between == 0:
-            try:
-                pid = posix.fork()
-            except OSError:
-                posix._exit(1)
-            if pid == 0:
-                break
-            control.send(pid.to_bytes(4, 'little'))
+            pids = []
+            for mine in sockets:
+                try:
+                    pid = posix.fork()
+                except OSError:
+                    posix._exit(1)
+                if pid == 0:
+                    for descriptor in (control.detach(), lifeline, *sockets):
+                        if descriptor != mine:
+                            posix.close(descriptor)
+                    return wait(mine)
+                pids.append(pid.to_bytes(4, 'little'))
+            control.send(b''.join(pids))
             posix._exit(0)
-        for descriptor in descriptors:
+        for descriptor in sockets:
             posix.close(descriptor)
         if posix.waitpid(between, 0)[1] != 0:
             posix._exit(1)
         control.send(b'!')
-    posix.close(control.detach())
-    posix.close(lifeline)
-    gate = descriptors.pop()
+
+
+def wait(mine):
+    """Waits for the one request that comes, and puts its descriptors and limits in place."""
+    requests = socket(mine)
+    request, ancillary, _, _ = requests.recvmsg(1024, 256)
+    if not request:
+        posix._exit(0)
+    requests.close()
+    descriptors = integers(ancillary)
     for number in range(3):
         posix.dup2(descriptors[number], number)
         posix.close(descriptors[number])
-    if not posix.read(gate, 1):
-        posix._exit(0)
-    posix.close(gate)
     request, *limits = request.decode().split()
     for limit in limits:
         kind, soft, hard = map(int, limit.split(':'))
         resource.setrlimit(kind, (soft, hard))
     return request, descriptors[3:]
+
+
+def socket(number):
+    return _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, number)
+
+
+def integers(ancillary):
+    return memoryview(ancillary[0][2]).cast('i').tolist()
 
 
 def start():
@@ -99,8 +118,8 @@ def end(code):
     # Objects that are still there may print when they go, or hold output back until then.
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
     sys.modules['__main__'] = None
-    for name in list(sys.modules)[known:]:
-        del sys.modules[name]
+    while len(sys.modules) > known:
+        sys.modules.popitem()  # Not by name: counting references to the names of others would copy their pages.
     quietly(gc.collect)
     posix._exit(120 if flush() or failed else code)
 
@@ -127,12 +146,22 @@ usual = {name: value for name, value in globals().items() if name[:2] == '__'}
 if '__annotations__' in usual:
     usual['__annotations__'] = {}
 scratch = sys.path.pop(0)  # Nothing is found there before there is a program.
-control, lifeline = _socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
+control, lifeline = socket(int(sys.argv[1])), int(sys.argv[2])
 # How much memory the warm modules take is measured from outside between these two.
 control.send(b'0')
 control.recv(1)
 for module in WARM.split():
     __import__(module)
+# Once through what every test does: what it resolves and caches now need not be copied in each of them.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+posix.close(posix.dup(0))
+posix.dup2(0, 0)
+for _ in range(20):
+    exec(b'def f(x):\n    return x * 2\nassert f(1) == 2\n', {})
+    with open('/dev/null', 'rb') as file:
+        file.read()
+    flush()
+atexit._run_exitfuncs()
 known = len(sys.modules)
 gc.collect()
 gc.freeze()  # Collections in the children leave alone what they share.

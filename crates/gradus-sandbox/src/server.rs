@@ -2,8 +2,8 @@
 //!
 //! The server is under all layers before it reads its first request, and every process that it forks is born under
 //! them. A test's process is orphaned on purpose: this process, a subreaper, becomes its parent, and can make it a
-//! group of its own, wait for it and kill it, just as if it had started it. Until that is done the test waits at its
-//! gate. Programs and tests never pass through the server, only the descriptors that lead to them.
+//! group of its own, wait for it and kill it, just as if it had started it. Then it gets its one request, on a socket
+//! of its own. Programs and tests never pass through the server.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -18,8 +18,11 @@ use crate::isolate::Confinement;
 use crate::process::{self, Group, Stream};
 use crate::python;
 
-/// Tests that one server forks before it is replaced. Nothing is known that would wear it out.
-const RUNS: u32 = 500;
+/// Processes that are made at a time.
+const BATCH: usize = 8;
+
+/// Batches that one server makes before it is replaced. Nothing is known that would wear it out.
+const BATCHES: u32 = 64;
 
 /// A server that says nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     control: UnixStream,
     lifeline: Lifeline,
-    runs: u32,
+    batches: u32,
+    waiting: Vec<Waiting>,
     /// Address space that the warm modules take, which a program's limit does not count.
     warm_bytes: u64,
     /// Its own output: nothing, unless it fails.
@@ -36,6 +40,12 @@ pub(crate) struct Server {
     _output: OwnedFd,
     /// Ended with the rest, and with all that it has forked and not handed over.
     group: Group,
+}
+
+/// A process that waits for its request.
+struct Waiting {
+    group: Group,
+    socket: UnixStream,
 }
 
 /// Ends the test that runs if this process ends, however it ends: the kernel kills the group that owns the reading end
@@ -69,42 +79,54 @@ impl Server {
         let group = Group::of(command.spawn()?.id());
         drop((command, there));
         control.set_read_timeout(Some(PATIENCE))?;
-        let mut server = Self { control, lifeline, runs: 0, warm_bytes: 0, errors, _output: output, group };
+        let mut server =
+            Self { control, lifeline, batches: 0, waiting: Vec::new(), warm_bytes: 0, errors, _output: output, group };
         let cold = server.await_sign(b'0')?;
         server.control.write_all(b"1")?;
         server.warm_bytes = server.await_sign(b'1')?.saturating_sub(cold);
         Ok(server)
     }
 
-    /// Has a process forked that does `request` with `streams` as its first descriptors, under `rlimits`.
+    /// Has a process do `request` with `streams` as its first descriptors, under `rlimits`.
     pub(crate) fn fork(&mut self, request: &str, streams: &[RawFd], rlimits: &[(u32, u64, u64)]) -> io::Result<Group> {
-        self.runs += 1;
-        let (gate, mut open) = io::pipe()?;
-        let descriptors: Vec<_> = streams.iter().copied().chain([gate.as_raw_fd()]).collect();
+        if self.waiting.is_empty() {
+            self.refill()?;
+        }
+        let Waiting { group, socket } = self.waiting.pop().expect("it was just filled");
         let mut request = request.to_owned();
         for &(resource, soft, hard) in rlimits {
             let more = match resource {
                 libc::RLIMIT_AS => self.warm_bytes,
-                // The server is a process of the same user.
-                libc::RLIMIT_NPROC => 1,
+                // The server and those that wait are processes of the same user.
+                libc::RLIMIT_NPROC => 1 + self.waiting.len() as u64,
                 _ => 0,
             };
             // Signed, as the interpreter wants it: unlimited is -1.
             let [soft, hard] = [soft, hard].map(|limit| limit.saturating_add(more).cast_signed());
             write!(request, " {resource}:{soft}:{hard}").expect("text can always be written to");
         }
-        send(&self.control, request.as_bytes(), &descriptors)?;
-        let mut reply = [0_u8; 5];
-        self.control.read_exact(&mut reply)?;
-        let pid = i32::from_le_bytes(reply[..4].try_into().expect("four bytes"));
-        // SAFETY: plain integers. The kernel refuses unless this is a child of ours that has not become another program.
-        if pid <= 0 || unsafe { libc::setpgid(pid, pid) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        let group = Group::of(pid.cast_unsigned());
-        self.lifeline.hold(pid)?;
-        open.write_all(b"!")?;
+        self.lifeline.hold(group.leader())?;
+        send(&socket, request.as_bytes(), streams)?;
         Ok(group)
+    }
+
+    /// Has processes made that wait for a request each.
+    fn refill(&mut self) -> io::Result<()> {
+        self.batches += 1;
+        let pairs: Vec<_> = (0..BATCH).map(|_| UnixStream::pair()).collect::<Result<_, _>>()?;
+        let theirs: Vec<_> = pairs.iter().map(|(_, theirs)| theirs.as_raw_fd()).collect();
+        send(&self.control, b"+", &theirs)?;
+        let mut reply = [0; 4 * BATCH + 1];
+        self.control.read_exact(&mut reply)?;
+        for ((socket, _), pid) in pairs.into_iter().zip(reply.chunks_exact(4)) {
+            let pid = i32::from_le_bytes(pid.try_into().expect("chunks of four bytes"));
+            // SAFETY: plain integers. The kernel refuses unless this is a child of ours that is no other program yet.
+            if pid <= 0 || unsafe { libc::setpgid(pid, pid) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            self.waiting.push(Waiting { group: Group::of(pid.cast_unsigned()), socket });
+        }
+        Ok(())
     }
 
     /// Whether it still waits for requests.
@@ -116,7 +138,7 @@ impl Server {
 
     /// Whether it has done its share.
     pub(crate) fn is_worn(&self) -> bool {
-        self.runs >= RUNS
+        self.batches >= BATCHES && self.waiting.is_empty()
     }
 
     /// Waits until the server says `sign`, and looks how much address space it has then, in bytes.
