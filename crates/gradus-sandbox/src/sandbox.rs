@@ -323,6 +323,7 @@ impl Sandbox {
         {
             match attempt(Some(&mut server)) {
                 Ok(ended) if server.is_alive() => {
+                    slot.failures.set(0);
                     slot.server.set(Some(server).filter(|server| !server.is_worn()));
                     return Ok(ended);
                 }
@@ -528,7 +529,7 @@ impl Sandbox {
     }
 }
 
-/// After so many servers that failed in a slot, its tests are run without.
+/// After so many servers that failed one after the other, a slot does without.
 const MOST_FAILURES: u32 = 3;
 
 /// The name under which programs are put into their directory.

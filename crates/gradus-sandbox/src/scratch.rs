@@ -17,7 +17,7 @@ pub(crate) struct Slot {
     pub(crate) ruleset: Option<Arc<OwnedFd>>,
     /// An interpreter that waits here. In a cell: it is taken out while it is in use.
     pub(crate) server: Cell<Option<Server>>,
-    /// Servers of this slot that failed.
+    /// Servers of this slot that failed since one last did its part.
     pub(crate) failures: Cell<u32>,
 }
 

@@ -100,7 +100,10 @@ def ending(error):
     try:
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException as another:
-        sys.__excepthook__(type(another), another, another.__traceback__)
+        another.__context__ = None
+        for heading, error in (('Error in sys.excepthook:', another), ('\nOriginal exception was:', error)):
+            print(heading, file=sys.stderr)
+            sys.__excepthook__(type(error), error, error.__traceback__)
     return 130 if type(error) is KeyboardInterrupt else 1
 
 
@@ -135,7 +138,7 @@ def flush():
     failed = False
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None and not stream.closed:
+            if stream is not None and not getattr(stream, 'closed', False):
                 stream.flush()
         except BaseException:
             failed = True

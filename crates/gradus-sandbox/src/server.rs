@@ -200,7 +200,7 @@ fn send(socket: &UnixStream, bytes: &[u8], descriptors: &[RawFd]) -> io::Result<
         (*header).cmsg_level = libc::SOL_SOCKET;
         (*header).cmsg_type = libc::SCM_RIGHTS;
         (*header).cmsg_len = libc::CMSG_LEN(size) as _;
-        libc::CMSG_DATA(header).cast::<RawFd>().copy_from_nonoverlapping(descriptors.as_ptr(), descriptors.len());
+        libc::CMSG_DATA(header).copy_from_nonoverlapping(descriptors.as_ptr().cast(), size as usize);
         if libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) < 0 {
             return Err(io::Error::last_os_error());
         }

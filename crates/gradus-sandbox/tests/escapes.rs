@@ -1,8 +1,5 @@
 //! Ways out of the sandbox. Each is first shown to work without it, on real victims, then to fail inside.
 
-#[path = "common/paths.rs"]
-mod paths;
-
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -187,10 +184,15 @@ fn escapes(sandbox: &Sandbox, source: &str) -> (bool, String) {
     (test.stdout.contains("ESCAPED"), format!("{} {}", test.detail, test.stderr))
 }
 
+/// One that forks programs from a warm interpreter, one that starts them.
+fn both_paths() -> [Sandbox; 2] {
+    [true, false].map(|warm| Sandbox::new(Policy { warm, ..Policy::default() }).unwrap())
+}
+
 #[test]
 fn no_escape_works() {
     let open = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
-    let closed = paths::both(Policy::default());
+    let closed = both_paths();
     for layer in closed[0].layers() {
         println!("{} {} ({})", if layer.active { "+" } else { "-" }, layer.name, layer.detail);
     }
@@ -233,7 +235,7 @@ fn a_daemon_does_not_survive() {
         alive
     };
     assert!(survivor(&Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap()));
-    for sandbox in paths::both(Policy::default()) {
+    for sandbox in both_paths() {
         assert!(!survivor(&sandbox));
     }
 }
