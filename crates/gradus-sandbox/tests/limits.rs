@@ -224,8 +224,8 @@ fn many_runs_leave_nothing_behind() {
     for path in ["forked", "started"] {
         let policy = Policy { slots: 2, scratch: Some(scratch.path().into()), ..Policy::default() };
         let [warm, plain] = paths::both(policy);
-        // The other one goes.
-        let (sandbox, _) = if path == "forked" { (warm, drop(plain)) } else { (plain, drop(warm)) };
+        let (sandbox, other) = if path == "forked" { (warm, plain) } else { (plain, warm) };
+        drop(other);
         let some = |n: usize| {
             std::thread::scope(|scope| {
                 for _ in 0..2 {
