@@ -14,7 +14,7 @@ use crate::isolate::{self, Confinement, Filters, Layer, Memory};
 use crate::process::{self, Ended, Exit, Job};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
 
 /// What the sandbox may and must do.
@@ -354,7 +354,8 @@ impl Sandbox {
         let others = if slot.uid.is_some() {
             0
         } else {
-            self.tasks_now() + 64 + limits.processes * (self.policy.slots as u64 - 1)
+            let waiting = if self.warm { server::PROCESSES } else { 0 };
+            self.tasks_now() + 64 + (limits.processes + waiting) * self.policy.slots as u64 - limits.processes
         };
         Job {
             program,
@@ -410,7 +411,7 @@ impl Sandbox {
         let slot = lease.slot.insert(slot);
         let result = work(slot);
         // A directory that cannot be emptied is not used again.
-        if crate::scratch::empty(&slot.directory).is_err() {
+        if slot.clear().is_err() {
             lease.slot = None;
         }
         result
@@ -425,7 +426,7 @@ impl Sandbox {
             )),
             _ => None,
         };
-        Ok(Slot { directory, uid, ruleset, server: Cell::new(None), failures: Cell::new(0) })
+        Ok(Slot { directory, uid, ruleset, is_empty: Cell::new(true), server: Cell::new(None), failures: Cell::new(0) })
     }
 
     fn probe_filters(&mut self) -> Result<String, String> {

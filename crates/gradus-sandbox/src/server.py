@@ -159,18 +159,20 @@ for module in WARM.split():
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 posix.close(posix.dup(0))
 posix.dup2(0, 0)
-for _ in range(20):
+for _ in range(20):  # Often enough for the interpreter to specialise the code.
     exec(b'def f(x):\n    return x * 2\nassert f(1) == 2\n', {})
     with open('/dev/null', 'rb') as file:
         file.read()
     flush()
+    tree = compile('assert f(1) == 2', '<tests>', 'exec', TREE)
+    compile(type(tree)([node for node, _ in steps(tree, 'f')], []), '<tests>', 'exec')
 atexit._run_exitfuncs()
 known = len(sys.modules)
 gc.collect()
 gc.freeze()  # Collections in the children leave alone what they share.
 control.send(b'1')
 request, descriptors = forked(control, lifeline)
-del control
+del control, tree, file
 if request == 'stdin':
     code = 0
     try:

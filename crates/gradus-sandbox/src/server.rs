@@ -21,8 +21,11 @@ use crate::python;
 /// Processes that are made at a time.
 const BATCH: usize = 8;
 
+/// Processes of the programs' user that a server accounts for, at most: itself, those that wait, and the one between.
+pub(crate) const PROCESSES: u64 = 2 + BATCH as u64;
+
 /// Batches that one server makes before it is replaced. Nothing is known that would wear it out.
-const BATCHES: u32 = 64;
+const BATCHES: u32 = 200;
 
 /// A server that says nothing for this long is given up.
 const PATIENCE: Duration = Duration::from_secs(20);
