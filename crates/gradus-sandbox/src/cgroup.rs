@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Limits;
+use crate::server::PROCESSES;
 
 /// The group under which those of the slots stand. Removed when dropped.
 pub(crate) struct Groups {
@@ -89,7 +90,8 @@ impl Group {
     pub(crate) fn limit(&self, limits: &Limits) -> io::Result<u64> {
         let set = |file: &str, value: u64| fs::write(self.path.join(file), value.to_string());
         set("memory.max", limits.memory_bytes.saturating_add(SLACK))?;
-        set("pids.max", limits.processes)?;
+        // A warm interpreter and what it has forked in advance stand in the group too.
+        set("pids.max", limits.processes.saturating_add(PROCESSES))?;
         // These are not everywhere: kernels without swap, and before 4.19.
         for (file, value) in [("memory.swap.max", 0), ("memory.oom.group", 1)] {
             match set(file, value) {
@@ -282,7 +284,10 @@ mod tests {
         let entered = Entered::new(group.clone(), &limits).unwrap();
         let read = |file: &str| fs::read_to_string(path.join(file)).unwrap();
         assert_eq!(read("memory.max"), ((1_u64 << 20) + SLACK).to_string());
-        assert_eq!([read("pids.max"), read("memory.swap.max"), read("memory.oom.group")], ["7", "0", "1"]);
+        assert_eq!(
+            [read("pids.max"), read("memory.swap.max"), read("memory.oom.group")],
+            [(7 + PROCESSES).to_string().as_str(), "0", "1"]
+        );
         group.enter().unwrap();
         group.kill();
         assert_eq!([read("cgroup.procs"), read("cgroup.kill")], ["0", "1"]);

@@ -129,6 +129,8 @@ pub(crate) struct Confinement {
     pub(crate) rlimits: Vec<(u32, u64, u64)>,
     /// Descriptors that the program inherits besides 0, 1 and 2.
     pub(crate) keep: [RawFd; 2],
+    /// Killed when the thread that started it ends; without this only what it was told to notice ends it.
+    pub(crate) ends_with_thread: bool,
 }
 
 impl Confinement {
@@ -169,8 +171,10 @@ impl Confinement {
             if let Some(namespaces) = &self.namespaces {
                 namespaces.enter_as_user(self.own_files)?;
             }
-            // After the change of user, which clears it.
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+            if self.ends_with_thread {
+                // After the change of user, which clears it.
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+            }
             check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
             if let Some(ruleset) = &self.ruleset {
                 check(libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) as i32)?;
@@ -272,6 +276,7 @@ impl Confinement {
             own_files: true,
             rlimits: Vec::new(),
             keep: [-1, -1],
+            ends_with_thread: true,
         }
     }
 }

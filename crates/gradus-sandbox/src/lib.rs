@@ -93,6 +93,7 @@ mod python;
 mod sandbox;
 mod scratch;
 mod seccomp;
+mod server;
 mod starvation;
 
 pub use extract::{extract_code, join_completion};

@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::isolate::Confinement;
+use crate::server::Server;
 use crate::starvation::Watch;
 
 /// What to start.
@@ -23,6 +24,8 @@ pub(crate) struct Job<'a> {
     /// The descriptor on which the program reports; read to its end.
     pub(crate) report: Option<(OwnedFd, OwnedFd)>,
     pub(crate) confinement: Confinement,
+    /// Forked from this server, which is asked for that much, instead of started anew.
+    pub(crate) server: Option<(&'a mut Server, &'static str)>,
     pub(crate) wall: Duration,
     /// Bytes taken from each stream before the program is stopped.
     pub(crate) output_bytes: usize,
@@ -58,27 +61,23 @@ pub(crate) enum Exit {
 /// Runs `job` to its end. When this returns, nothing of it runs any more and nothing is left to reap.
 pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     let stdin = anonymous_file(job.stdin)?;
-    let confinement = job.confinement;
-    let cgroup = confinement.cgroup.clone();
-    let mut command = Command::new(job.program);
-    command.args(&job.args).current_dir(job.directory).env_clear().envs(ENVIRONMENT.iter().copied());
-    if let Ok(packages) = std::env::join_paths(job.packages)
-        && !packages.is_empty()
-    {
-        command.env("PYTHONPATH", packages);
-    }
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
-    unsafe { command.pre_exec(move || confinement.enter()) };
+    let cgroup = job.confinement.cgroup.clone();
+    // A server lives on in its group.
+    let all_end = job.server.is_none();
+    let (stdout, stdout_there) = pipe()?;
+    let (stderr, stderr_there) = pipe()?;
     let start = Instant::now();
-    let mut child = command.spawn()?;
-    let group = Group { leader: child.id().cast_signed(), reaped: false };
-    drop(command);
+    let group = if let Some((server, request)) = job.server {
+        let mut given = vec![stdin.as_raw_fd(), stdout_there.as_raw_fd(), stderr_there.as_raw_fd()];
+        given.extend(job.confinement.keep.iter().filter(|descriptor| **descriptor >= 0));
+        server.fork(request, &given, &job.confinement.rlimits)?
+    } else {
+        let mut command = command(job.program, job.args, job.directory, job.packages, job.confinement);
+        command.stdin(stdin).stdout(stdout_there).stderr(stderr_there);
+        Group::of(command.spawn()?.id())
+    };
 
-    let mut streams = vec![
-        Stream::new(child.stdout.take().expect("piped").into(), job.output_bytes),
-        Stream::new(child.stderr.take().expect("piped").into(), job.output_bytes),
-    ];
+    let mut streams = vec![Stream::new(stdout, job.output_bytes), Stream::new(stderr, job.output_bytes)];
     if let Some((read, write)) = job.report {
         drop(write);
         streams.push(Stream::new(read, REPORT_BYTES));
@@ -105,7 +104,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         }
     }
     let wall_ms = start.elapsed().as_millis() as u64;
-    if let Some(entered) = &cgroup {
+    if let (Some(entered), true) = (&cgroup, all_end) {
         entered.group.kill();
     }
     let (exit, usage) = group.stop();
@@ -132,7 +131,27 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     })
 }
 
-/// A fixed world: same input, same output.
+/// A program in a fixed world, under `confinement`. Its streams are still to be set.
+pub(crate) fn command(
+    program: &Path,
+    args: Vec<OsString>,
+    directory: &Path,
+    packages: &[PathBuf],
+    confinement: Confinement,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(directory).env_clear().envs(ENVIRONMENT.iter().copied());
+    if let Ok(packages) = std::env::join_paths(packages)
+        && !packages.is_empty()
+    {
+        command.env("PYTHONPATH", packages);
+    }
+    // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
+    unsafe { command.pre_exec(move || confinement.enter()) };
+    command
+}
+
+/// Same input, same output.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "."),
@@ -171,8 +190,8 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read.into(), write.into()))
 }
 
-/// The process group of one program.
-struct Group {
+/// The process group of one program. Dropped, it is killed and reaped.
+pub(crate) struct Group {
     leader: libc::pid_t,
     reaped: bool,
 }
@@ -184,6 +203,15 @@ struct Usage {
 }
 
 impl Group {
+    /// The group that is named after `leader`, a child of this process.
+    pub(crate) fn of(leader: u32) -> Self {
+        Self { leader: leader.cast_signed(), reaped: false }
+    }
+
+    pub(crate) fn leader(&self) -> libc::pid_t {
+        self.leader
+    }
+
     fn has_ended(&self) -> bool {
         // SAFETY: an all-zero siginfo_t is valid, and the call only writes to it.
         unsafe {
@@ -217,7 +245,6 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Only if something failed half way.
     fn drop(&mut self) {
         if !self.reaped {
             let group = Self { leader: self.leader, reaped: true };
@@ -250,15 +277,15 @@ impl Usage {
 }
 
 /// One stream of the program, read without blocking, up to a limit.
-struct Stream {
+pub(crate) struct Stream {
     descriptor: Option<OwnedFd>,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     limit: usize,
     overflow: bool,
 }
 
 impl Stream {
-    fn new(descriptor: OwnedFd, limit: usize) -> Self {
+    pub(crate) fn new(descriptor: OwnedFd, limit: usize) -> Self {
         // SAFETY: changes a flag of a descriptor that we own.
         unsafe {
             let flags = libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFL);
@@ -268,7 +295,7 @@ impl Stream {
     }
 
     /// Takes what is there. False once nothing is: empty for now, at its end, or over its limit.
-    fn read(&mut self) -> bool {
+    pub(crate) fn read(&mut self) -> bool {
         let Some(descriptor) = &self.descriptor else { return false };
         let mut buffer = [0_u8; 1 << 14];
         // SAFETY: the buffer is ours and as long as we say.

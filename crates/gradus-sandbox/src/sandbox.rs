@@ -1,5 +1,6 @@
 //! Running a program against its tests; which layers hold here; and refusing where too few do.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -15,6 +16,7 @@ use crate::namespaces::{self, Files, Found, Namespaces};
 use crate::process::{self, Ended, Exit, Job};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
+use crate::server::{self, Server};
 use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
 
 /// What the sandbox may and must do.
@@ -27,6 +29,9 @@ pub struct Policy {
     pub slots: usize,
     /// Stop at the first test that does not pass. Off by default: the fraction passed is a score.
     pub fail_fast: bool,
+    /// Fork Python tests from an interpreter that has already started, one per slot, where that is as safe. The verdicts
+    /// are the same, at a fraction of the cost. On by default; [`Sandbox::layers`] says whether it is done.
+    pub warm: bool,
     /// The Python interpreter to use, instead of looking for one.
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
@@ -47,6 +52,7 @@ impl Default for Policy {
             unsafe_no_sandbox: false,
             slots: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             fail_fast: false,
+            warm: true,
             python: None,
             packages: Vec::new(),
             scratch: None,
@@ -86,6 +92,8 @@ pub struct Sandbox {
     landlock: bool,
     own_uid: bool,
     namespaces: Found,
+    /// Tests are forked from warm interpreters.
+    warm: bool,
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
@@ -135,6 +143,7 @@ impl Sandbox {
             landlock: false,
             own_uid: false,
             namespaces: Found::none(""),
+            warm: false,
             slots: Mutex::new(Slots { free: Vec::new(), in_use: 0, made: 0 }),
             freed: Condvar::new(),
             tasks: Mutex::new(None),
@@ -159,6 +168,7 @@ impl Sandbox {
         if let (None, Some(_)) = (&sandbox.python, sandbox.namespaces.kinds) {
             sandbox.without_namespaces();
         }
+        let warm = sandbox.probe_warm();
         let mut layer = |name, state| sandbox.layer(name, state);
         let filtered = filters.as_ref().map(String::as_str);
         layer("no_new_privs", Ok("no program gains privileges by starting another"));
@@ -172,6 +182,7 @@ impl Sandbox {
         layer("cgroup", groups.as_ref().map(|()| "memory and processes of a program as a whole"));
         layer("rlimits", Ok("CPU, memory, file size, descriptors, processes"));
         layer("process group", orphans.as_ref().map(|()| "killed and reaped as a whole, orphans too"));
+        layer("warm start", warm.as_ref().map(String::as_str));
         Ok(sandbox)
     }
 
@@ -259,9 +270,14 @@ impl Sandbox {
         (case, tolerance): (&StdinCase, Option<FloatTolerance>),
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
-        slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
-        let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
-        let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits)?)?;
+        let ended = self.warm_or_plain(slot, python, |server| {
+            let files = [(MAIN, program.source.as_bytes()), (START, &python.start)];
+            slot.prepare(&files[..if server.is_some() { 1 } else { 2 }])?;
+            let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
+            let mut job = self.job(slot, &python.program, args, case.input.as_bytes(), limits)?;
+            job.server = server.map(|server| (server, "stdin"));
+            process::run(job)
+        })?;
         let mut outcome = base_outcome(&ended);
         let stdout = String::from_utf8_lossy(&ended.stdout);
         (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
@@ -299,8 +315,9 @@ impl Sandbox {
         test_code: &str,
         limits: &Limits,
     ) -> io::Result<Vec<TestOutcome>> {
-        let once = |mode: &str| {
-            slot.prepare(&[(MAIN, program.source.as_bytes()), (RUNNER, &python.runner)])?;
+        let once = |mode: &'static str, server: Option<&mut Server>| {
+            let files = [(MAIN, program.source.as_bytes()), (RUNNER, &python.runner)];
+            slot.prepare(&files[..if server.is_some() { 1 } else { 2 }])?;
             let tests = process::anonymous_file(&function::payload(entry_point, test_code))?;
             let (report, write) = process::pipe()?;
             let mut args: Vec<_> = python::FLAGS.map(OsString::from).into();
@@ -310,13 +327,48 @@ impl Sandbox {
             let mut job = self.job(slot, &python.program, args, b"", limits)?;
             job.confinement.keep = [tests.as_raw_fd(), write.as_raw_fd()];
             job.report = Some((report, write));
+            job.server = server.map(|server| (server, mode));
             process::run(job)
         };
-        let mut ended = once("apart")?;
+        let mut ended = self.warm_or_plain(slot, python, |server| once("apart", server))?;
         if function::must_be_alone(&ended) {
-            ended = once("alone")?;
+            ended = self.warm_or_plain(slot, python, |server| once("alone", server))?;
         }
         Ok(function::outcomes(&ended, limits, &base_outcome(&ended)))
+    }
+
+    /// Makes an attempt from the slot's warm interpreter. Without one, or if it did not survive or did not do its part, the
+    /// attempt that counts is one from scratch.
+    fn warm_or_plain(
+        &self,
+        slot: &Slot,
+        python: &Python,
+        attempt: impl Fn(Option<&mut Server>) -> io::Result<Ended>,
+    ) -> io::Result<Ended> {
+        if self.warm
+            && slot.failures.get() < MOST_FAILURES
+            && let Ok(mut server) = slot.server.take().map_or_else(|| self.start_server(slot, python), Ok)
+        {
+            match attempt(Some(&mut server)) {
+                Ok(ended) if server.is_alive() => {
+                    slot.failures.set(0);
+                    slot.server.set(Some(server).filter(|server| !server.is_worn()));
+                    return Ok(ended);
+                }
+                _ => slot.failures.update(|failures| failures + 1),
+            }
+        }
+        attempt(None)
+    }
+
+    fn start_server(&self, slot: &Slot, python: &Python) -> io::Result<Server> {
+        slot.prepare(&[(START, &python.server)])?;
+        let mut confinement = self.job(slot, &python.program, Vec::new(), b"", &Limits::default())?.confinement;
+        // Those of time and memory are for the tests.
+        confinement.rlimits.retain(|(resource, ..)| {
+            matches!(*resource, libc::RLIMIT_NOFILE | libc::RLIMIT_CORE | libc::RLIMIT_MEMLOCK)
+        });
+        Server::start(&python.program, START, &slot.directory, &self.policy.packages, confinement)
     }
 
     fn job<'a>(
@@ -330,7 +382,8 @@ impl Sandbox {
         let others = if slot.uid.is_some() || self.namespaces.counts_apart {
             0
         } else {
-            self.tasks_now() + 64 + limits.processes * (self.policy.slots as u64 - 1)
+            let waiting = if self.warm { server::PROCESSES } else { 0 };
+            self.tasks_now() + 64 + (limits.processes + waiting) * self.policy.slots as u64 - limits.processes
         };
         Ok(Job {
             program,
@@ -348,7 +401,9 @@ impl Sandbox {
                 own_files: true,
                 rlimits: isolate::rlimits(limits, Memory::AddressSpace, limits.processes + others),
                 keep: [-1, -1],
+                ends_with_thread: true,
             },
+            server: None,
             wall: Duration::from_millis(limits.wall_ms),
             output_bytes: limits.output_bytes as usize,
         })
@@ -387,7 +442,7 @@ impl Sandbox {
         let slot = lease.slot.insert(slot);
         let result = work(slot);
         // A directory that cannot be emptied is not used again.
-        if crate::scratch::empty(&slot.directory).is_err() {
+        if slot.clear().is_err() {
             lease.slot = None;
         }
         result
@@ -411,7 +466,8 @@ impl Sandbox {
             _ => None,
         };
         let cgroup = self.groups.as_ref().ok().map(|groups| groups.group(index)).transpose()?.map(Arc::new);
-        Ok(Slot { directory, uid, ruleset, namespaces, cgroup })
+        let (is_empty, server, failures) = (Cell::new(true), Cell::new(None), Cell::new(0));
+        Ok(Slot { directory, uid, ruleset, is_empty, server, failures, namespaces, cgroup })
     }
 
     fn probe_filters(&mut self) -> Result<String, String> {
@@ -491,6 +547,37 @@ impl Sandbox {
         }
     }
 
+    /// Whether tests can be forked from a warm interpreter: it must work, and programs must not get at it.
+    fn probe_warm(&mut self) -> Result<String, String> {
+        if !self.policy.warm {
+            return Err("switched off by `warm`: every test starts an interpreter".into());
+        }
+        if self.python.is_none() {
+            return Err("there is no Python".into());
+        }
+        if self.filters.is_none() || !self.landlock {
+            return Err("needs system call filters and Landlock, which keep programs from the memory of the interpreter that they are forked from: every test starts an interpreter".into());
+        }
+        let case = StdinCase { input: "ready".into(), output: "ready".into() };
+        let program = Program { language: "python".into(), source: "print(input())".into() };
+        let limits = Limits { wall_ms: 10_000, ..Limits::default() };
+        self.warm = true;
+        let python = self.python.as_ref().expect("it was just seen");
+        let works = self.in_slot(|slot| {
+            let server = self.start_server(slot, python)?;
+            slot.server.set(Some(server));
+            let outcome = self.run_stdin(slot, python, &program, (&case, None), &limits)?;
+            Ok(outcome.status == Status::Passed && slot.failures.get() == 0)
+        });
+        self.warm = matches!(works, Ok(true));
+        works.map_err(|error| error.to_string())?;
+        if self.warm {
+            Ok("Python tests are forked from an interpreter that is under the same layers".into())
+        } else {
+            Err("forked from a warm interpreter a first program did not run: every test starts an interpreter".into())
+        }
+    }
+
     /// The first interpreter that runs a program under all layers.
     fn find_python(&mut self) {
         let limits = Limits { wall_ms: 10_000, ..Limits::default() };
@@ -512,6 +599,9 @@ impl Sandbox {
         }
     }
 }
+
+/// After so many servers that failed one after the other, a slot does without.
+const MOST_FAILURES: u32 = 3;
 
 /// The name under which programs are put into their directory.
 const MAIN: &str = "main.py";
