@@ -52,6 +52,20 @@
 //! half of that time (and of the CPU limit), the outcome is [`Status::SandboxError`], which leaves the verdict
 //! undecided. A program that is in its own way, with many processes, is late all the same.
 //!
+//! # Two ways to run a Python test
+//!
+//! Forked: every slot keeps an interpreter that was started once, under all layers, and has imported what programs
+//! import most. It forks a process per test, which becomes a child of this process with a group, limits and streams of
+//! its own, just like a started one. No program and no test passes through the interpreter; programs cannot signal
+//! it, look into it or speak to it. After 1,600 tests it is replaced. If it dies, the test that was running is run once
+//! more, started.
+//!
+//! Started: an interpreter per test. This is the reference, and what happens where Landlock or system call filters are
+//! missing or [`Policy::warm`] is off; [`Sandbox::layers`] says which way is taken. Both give the same verdicts. What a
+//! program can see of the difference: more names in `sys.modules`, `gc.get_freeze_count()`, and less time spent. When a
+//! forked program ends, its threads are waited for, its exit functions run, its streams are written out and the objects
+//! that it made are taken apart, but not the standard library's.
+//!
 //! # Cheating
 //!
 //! Expected outputs of stdin tests never enter the child. Function tests run in two processes, forked from one
