@@ -273,6 +273,11 @@ impl Session {
         self.folder.join("tables")
     }
 
+    /// Where programs run, if the bank has code questions.
+    pub(crate) fn sandbox(&self) -> Option<&Sandbox> {
+        self.world.sandbox.as_deref()
+    }
+
     /// Runs the stages. Ctrl-C once waits for what is in flight, twice leaves at once.
     pub(crate) fn run(&self, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
         let (stop, stopping) = watch::channel(Stop::No);
@@ -422,7 +427,8 @@ fn sandbox(ingest: &Ingest, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, C
     }
     let policy = Policy { unsafe_no_sandbox: args.unsafe_no_sandbox, ..Policy::default() };
     let sandbox = Sandbox::new(policy).map_err(|error| {
-        CommandError::failure(format!("the bank has code questions, and programs cannot be isolated here: {error}"))
+        let message = format!("the bank has code questions, and programs cannot be isolated here: {}", error.missing);
+        CommandError::failure(message).hint(error.hint)
     })?;
     Ok(Some(Arc::new(sandbox)))
 }

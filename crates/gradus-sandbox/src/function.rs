@@ -74,10 +74,16 @@ pub(crate) fn end(ended: &Ended, limits: &Limits) -> Option<(Status, String)> {
     if ended.overflow {
         return Some((Status::OutputLimit, format!("more than {} bytes of output", limits.output_bytes)));
     }
+    if ended.out_of_memory {
+        return Some((
+            Status::Memory,
+            format!("all its processes together: more than {} bytes of memory", limits.memory_bytes),
+        ));
+    }
     if ended.overdue {
-        // Ready to run for half of its time but without a processor: that says nothing about the program, unless it
-        // was its own processes that were in the way.
-        return Some(if ended.starved > 0.5 && ended.cpu_ms < limits.cpu_ms {
+        // It was ready to run for more than half of its time, but others had the processor: all its own processes
+        // together ran for less than half, and for less than they may. That says nothing about the program.
+        return Some(if ended.starved > 0.5 && ended.cpu_ms < limits.cpu_ms.min(limits.wall_ms / 2) {
             (
                 Status::SandboxError,
                 format!("not done after {} ms of wall time, but the machine was busy", limits.wall_ms),
@@ -99,4 +105,35 @@ pub(crate) fn end(ended: &Ended, limits: &Limits) -> Option<(Status, String)> {
 /// What SIGKILL meant: the hard CPU limit if that much was used, else nobody knows.
 fn killed(ended: &Ended, limits: &Limits) -> Option<Status> {
     (ended.cpu_ms >= limits.cpu_ms).then_some(Status::Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_others_on_the_processor_make_a_late_program_undecided() {
+        let limits = Limits { wall_ms: 1_000, ..Limits::default() };
+        let status = |starved, cpu_ms| {
+            let ended = Ended {
+                exit: Exit::Signal(9),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                report: Vec::new(),
+                overflow: false,
+                overdue: true,
+                out_of_memory: false,
+                starved,
+                cpu_ms,
+                wall_ms: 1_000,
+                memory_bytes: 0,
+            };
+            end(&ended, &limits).map(|(status, _)| status)
+        };
+        assert_eq!(status(0.9, 100), Some(Status::SandboxError));
+        // Asleep, at work, and in the way of itself.
+        assert_eq!(status(0.0, 10), Some(Status::Time));
+        assert_eq!(status(0.1, 900), Some(Status::Time));
+        assert_eq!(status(0.9, 990), Some(Status::Time));
+    }
 }

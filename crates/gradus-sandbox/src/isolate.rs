@@ -15,6 +15,8 @@ use landlock::{
 };
 use seccompiler::BpfProgram;
 
+use crate::cgroup::Entered;
+use crate::namespaces::Namespaces;
 use crate::{Limits, seccomp};
 
 /// One layer of isolation, for `gradus doctor` and the run's manifest.
@@ -117,10 +119,18 @@ pub(crate) struct Confinement {
     pub(crate) filters: Option<Arc<Filters>>,
     /// User and group to become; needs root.
     pub(crate) uid: Option<u32>,
+    /// Control group to enter.
+    pub(crate) cgroup: Option<Entered>,
+    /// Namespaces to enter.
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
+    /// Whether the mount namespace is among them: it holds what the interpreter needs, and no other tool.
+    pub(crate) own_files: bool,
     /// Resource limits.
     pub(crate) rlimits: Vec<(u32, u64, u64)>,
     /// Descriptors that the program inherits besides 0, 1 and 2.
     pub(crate) keep: [RawFd; 2],
+    /// Killed when the thread that started it ends; without this only what it was told to notice ends it.
+    pub(crate) ends_with_thread: bool,
 }
 
 impl Confinement {
@@ -129,6 +139,9 @@ impl Confinement {
         // SAFETY: every call takes integers, or pointers into memory that `self` owns and that outlives the call;
         // all are async-signal-safe system calls, made in the child alone.
         unsafe {
+            if let Some(entered) = &self.cgroup {
+                entered.group.enter()?;
+            }
             check(libc::setpgid(0, 0))?;
             libc::umask(0o077);
             for (resource, soft, hard) in &self.rlimits {
@@ -146,14 +159,22 @@ impl Confinement {
                     check(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
                 }
             }
+            if let Some(namespaces) = &self.namespaces {
+                namespaces.enter_as_root(self.own_files)?;
+            }
             if let Some(uid) = self.uid {
                 // Not the library's functions, which want all threads to agree.
                 check(libc::syscall(libc::SYS_setgroups, 0, 0) as i32)?;
                 check(libc::syscall(libc::SYS_setresgid, uid, uid, uid) as i32)?;
                 check(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
             }
-            // After the change of user, which clears it.
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+            if let Some(namespaces) = &self.namespaces {
+                namespaces.enter_as_user(self.own_files)?;
+            }
+            if self.ends_with_thread {
+                // After the change of user, which clears it.
+                check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0))?;
+            }
             check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
             if let Some(ruleset) = &self.ruleset {
                 check(libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) as i32)?;
@@ -170,7 +191,8 @@ impl Confinement {
     }
 }
 
-fn check(result: i32) -> io::Result<()> {
+/// The error of a system call that answers 0 if all is well.
+pub(crate) fn check(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -245,16 +267,31 @@ pub(crate) fn loader(program: &Path) -> Option<PathBuf> {
 impl Confinement {
     /// No layer at all: what probes start from.
     pub(crate) fn none() -> Self {
-        Self { ruleset: None, filters: None, uid: None, rlimits: Vec::new(), keep: [-1, -1] }
+        Self {
+            ruleset: None,
+            filters: None,
+            uid: None,
+            cgroup: None,
+            namespaces: None,
+            own_files: true,
+            rlimits: Vec::new(),
+            keep: [-1, -1],
+            ends_with_thread: true,
+        }
     }
 }
 
 /// Whether a child can put `confinement` on. It never becomes a program: it ends, or says which error came.
 pub(crate) fn try_in_child(confinement: &Confinement) -> Result<(), String> {
-    // SAFETY: the child only calls `enter` (async-signal-safe system calls) and `_exit`.
+    try_in_child_and(confinement, || Ok(()))
+}
+
+/// The same, and whether it can do `then` with it on, which only makes async-signal-safe system calls.
+pub(crate) fn try_in_child_and(confinement: &Confinement, then: impl FnOnce() -> io::Result<()>) -> Result<(), String> {
+    // SAFETY: the child only calls `enter` and `then` (async-signal-safe system calls) and `_exit`.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
-        let code = match confinement.enter() {
+        let code = match confinement.enter().and_then(|()| then()) {
             Ok(()) => 0,
             Err(error) => error.raw_os_error().unwrap_or(255),
         };

@@ -18,16 +18,53 @@
 //! privileges; an allow-list of system calls (no sockets, no signals, no namespaces, no tracing, no change of owner or
 //! mode); Landlock (it reads the interpreter's files and its scratch directory, and writes only there); resource
 //! limits; a user of its own if this process is root; an empty environment; no inherited descriptor; a process group
-//! that is killed as a whole and reaped. It works inside default containers, where user namespaces are forbidden.
+//! that is killed as a whole and reaped. All of this works inside default containers, where namespaces are forbidden.
 //! Without system call filters, which also are what keeps programs off the network, [`Sandbox::new`] refuses, unless
 //! [`Policy::unsafe_no_sandbox`] is set.
 //!
-//! This is for code that a model wrote, which is careless and now and then cheats. It shares the kernel with
-//! everything else: for code of hostile people put the whole process into gVisor, Kata or a microVM. Not held back:
-//! filling the disk with many files during the time that a program has (give [`Policy::scratch`] a file system of its
-//! own). Without root, limits on processes count all that the user runs, so they are loose: a bomb is stopped late,
-//! and then killed as a group. Without Landlock a program reads what its user reads, its own tests in the memory of
-//! their process among it.
+//! Where the system allows it, two layers come on top, and are absent without harm elsewhere:
+//! - Namespaces, one set for each slot: a root with nothing in it but the interpreter's files and the scratch directory,
+//!   no network interface, no shared memory of others. Without root a user namespace makes the rest possible; in it the
+//!   limit on processes counts the program's own. ([`Policy::namespaces`] switches them off.)
+//! - A control group of version 2 for each slot, if its controllers for memory and processes are this process's to
+//!   hand on: they count a program's processes together, with 64 MiB for the interpreter and for files on top of the
+//!   limit. `systemd-run --user --scope -p Delegate=yes gradus ...` gives it such a group. As the kernel wants it, this
+//!   process then moves into a group of its own below. ([`Policy::cgroups`] switches them off.)
+//!
+//! # What it is for, and what not
+//!
+//! This is for code that a model wrote, which is careless and now and then cheats. The program runs on the kernel of
+//! everything else: an error of the kernel in one of the allowed system calls lets it out, and it may watch caches,
+//! timing and load of its neighbours. For code of people who want to get out, or on a machine whose other users do not
+//! trust each other, put the *whole process* behind another kernel: gVisor (`runsc`) as the container's runtime, or a
+//! microVM (Kata, Firecracker) around the container or the job. Nothing of that has to be known here; the layers above
+//! hold inside, as far as that kernel has them, and `gradus doctor` says which.
+//!
+//! Not held back: filling the disk with many files during the time that a program has (give [`Policy::scratch`] a file
+//! system of its own). With neither root nor user namespaces nor control groups, limits on processes count all that the
+//! user runs, so they are loose: a bomb is stopped late, and then killed as a group. With neither Landlock nor a mount
+//! namespace a program reads what its user reads; without Landlock it reads its own tests in the memory of their process.
+//!
+//! # Time
+//!
+//! The wall limit always ends a program. It says nothing about the program if the machine was busy: if the program was
+//! ready to run for more than half of the time without a processor, and all its processes together ran for less than
+//! half of that time (and of the CPU limit), the outcome is [`Status::SandboxError`], which leaves the verdict
+//! undecided. A program that is in its own way, with many processes, is late all the same.
+//!
+//! # Two ways to run a Python test
+//!
+//! Forked: every slot keeps an interpreter that was started once, under all layers, and has imported what programs
+//! import most. It forks a process per test, which becomes a child of this process with a group, limits and streams of
+//! its own, just like a started one. No program and no test passes through the interpreter; programs cannot signal
+//! it, look into it or speak to it. After 1,600 tests it is replaced. If it dies, the test that was running is run once
+//! more, started.
+//!
+//! Started: an interpreter per test. This is the reference, and what happens where Landlock or system call filters are
+//! missing or [`Policy::warm`] is off; [`Sandbox::layers`] says which way is taken. Both give the same verdicts. What a
+//! program can see of the difference: more names in `sys.modules`, `gc.get_freeze_count()`, and less time spent. When a
+//! forked program ends, its threads are waited for, its exit functions run, its streams are written out and the objects
+//! that it made are taken apart, but not the standard library's.
 //!
 //! # Cheating
 //!
@@ -57,17 +94,21 @@
 //! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
 //! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
 
+mod cgroup;
 mod compare;
 mod extract;
 mod function;
 mod import;
 mod isolate;
 mod livecodebench;
+mod namespaces;
 mod process;
 mod python;
 mod sandbox;
 mod scratch;
 mod seccomp;
+mod server;
+mod starvation;
 
 pub use extract::{extract_code, join_completion};
 pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};

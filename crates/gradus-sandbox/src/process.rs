@@ -5,10 +5,12 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::isolate::Confinement;
+use crate::server::Server;
+use crate::starvation::Watch;
 
 /// What to start.
 pub(crate) struct Job<'a> {
@@ -22,6 +24,8 @@ pub(crate) struct Job<'a> {
     /// The descriptor on which the program reports; read to its end.
     pub(crate) report: Option<(OwnedFd, OwnedFd)>,
     pub(crate) confinement: Confinement,
+    /// Forked from this server, which is asked for that much, instead of started anew.
+    pub(crate) server: Option<(&'a mut Server, &'static str)>,
     pub(crate) wall: Duration,
     /// Bytes taken from each stream before the program is stopped.
     pub(crate) output_bytes: usize,
@@ -38,6 +42,8 @@ pub(crate) struct Ended {
     pub(crate) overflow: bool,
     /// The host stopped it: its wall time was up.
     pub(crate) overdue: bool,
+    /// Its control group ran out of memory.
+    pub(crate) out_of_memory: bool,
     /// Share of the wall time that the program was ready to run but had no processor, 0 to 1; only known if overdue.
     pub(crate) starved: f64,
     pub(crate) cpu_ms: u64,
@@ -55,39 +61,39 @@ pub(crate) enum Exit {
 /// Runs `job` to its end. When this returns, nothing of it runs any more and nothing is left to reap.
 pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     let stdin = anonymous_file(job.stdin)?;
-    let confinement = job.confinement;
-    let mut command = Command::new(job.program);
-    command.args(&job.args).current_dir(job.directory).env_clear().envs(ENVIRONMENT.iter().copied());
-    if let Ok(packages) = std::env::join_paths(job.packages)
-        && !packages.is_empty()
-    {
-        command.env("PYTHONPATH", packages);
-    }
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
-    unsafe { command.pre_exec(move || confinement.enter()) };
+    let cgroup = job.confinement.cgroup.clone();
+    // A server lives on in its group.
+    let all_end = job.server.is_none();
+    let (stdout, stdout_there) = pipe()?;
+    let (stderr, stderr_there) = pipe()?;
     let start = Instant::now();
-    let mut child = command.spawn()?;
-    let group = Group { leader: child.id().cast_signed(), reaped: false };
-    drop(command);
+    let group = if let Some((server, request)) = job.server {
+        let mut given = vec![stdin.as_raw_fd(), stdout_there.as_raw_fd(), stderr_there.as_raw_fd()];
+        given.extend(job.confinement.keep.iter().filter(|descriptor| **descriptor >= 0));
+        server.fork(request, &given, &job.confinement.rlimits)?
+    } else {
+        let mut command = command(job.program, job.args, job.directory, job.packages, job.confinement);
+        command.stdin(stdin).stdout(stdout_there).stderr(stderr_there);
+        Group::of(command.spawn()?.id())
+    };
 
-    let mut streams = vec![
-        Stream::new(child.stdout.take().expect("piped").into(), job.output_bytes),
-        Stream::new(child.stderr.take().expect("piped").into(), job.output_bytes),
-    ];
+    let mut streams = vec![Stream::new(stdout, job.output_bytes), Stream::new(stderr, job.output_bytes)];
     if let Some((read, write)) = job.report {
         drop(write);
         streams.push(Stream::new(read, REPORT_BYTES));
     }
     let ended = pidfd(group.leader);
+    let mut watch = Watch::new(group.leader, start, job.wall);
     let (mut overdue, mut starved) = (false, 0.0);
     loop {
         let left = job.wall.saturating_sub(start.elapsed());
         if left.is_zero() {
             overdue = true;
-            starved = starvation(group.leader, job.wall);
+            starved = watch.look();
             break;
         }
+        watch.tick();
+        let left = left.min(watch.pause());
         // Without a pidfd the end is looked for every few milliseconds.
         let nap = if ended.is_some() { left } else { left.min(Duration::from_millis(5)) };
         if wait(&mut streams, ended.as_ref(), nap) || (ended.is_none() && group.has_ended()) {
@@ -98,6 +104,9 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         }
     }
     let wall_ms = start.elapsed().as_millis() as u64;
+    if let (Some(entered), true) = (&cgroup, all_end) {
+        entered.group.kill();
+    }
     let (exit, usage) = group.stop();
     // Every writer is dead: what is left in the pipes is all there will be.
     for stream in &mut streams {
@@ -114,6 +123,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         report,
         overflow,
         overdue,
+        out_of_memory: cgroup.is_some_and(|entered| entered.out_of_memory()),
         starved,
         cpu_ms: usage.cpu_ms,
         wall_ms,
@@ -121,7 +131,27 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     })
 }
 
-/// A fixed world: same input, same output.
+/// A program in a fixed world, under `confinement`. Its streams are still to be set.
+pub(crate) fn command(
+    program: &Path,
+    args: Vec<OsString>,
+    directory: &Path,
+    packages: &[PathBuf],
+    confinement: Confinement,
+) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(directory).env_clear().envs(ENVIRONMENT.iter().copied());
+    if let Ok(packages) = std::env::join_paths(packages)
+        && !packages.is_empty()
+    {
+        command.env("PYTHONPATH", packages);
+    }
+    // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
+    unsafe { command.pre_exec(move || confinement.enter()) };
+    command
+}
+
+/// Same input, same output.
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("PATH", "/usr/local/bin:/usr/bin:/bin"),
     ("HOME", "."),
@@ -160,8 +190,8 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read.into(), write.into()))
 }
 
-/// The process group of one program.
-struct Group {
+/// The process group of one program. Dropped, it is killed and reaped.
+pub(crate) struct Group {
     leader: libc::pid_t,
     reaped: bool,
 }
@@ -173,6 +203,15 @@ struct Usage {
 }
 
 impl Group {
+    /// The group that is named after `leader`, a child of this process.
+    pub(crate) fn of(leader: u32) -> Self {
+        Self { leader: leader.cast_signed(), reaped: false }
+    }
+
+    pub(crate) fn leader(&self) -> libc::pid_t {
+        self.leader
+    }
+
     fn has_ended(&self) -> bool {
         // SAFETY: an all-zero siginfo_t is valid, and the call only writes to it.
         unsafe {
@@ -206,7 +245,6 @@ impl Group {
 }
 
 impl Drop for Group {
-    /// Only if something failed half way.
     fn drop(&mut self) {
         if !self.reaped {
             let group = Self { leader: self.leader, reaped: true };
@@ -239,15 +277,15 @@ impl Usage {
 }
 
 /// One stream of the program, read without blocking, up to a limit.
-struct Stream {
+pub(crate) struct Stream {
     descriptor: Option<OwnedFd>,
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     limit: usize,
     overflow: bool,
 }
 
 impl Stream {
-    fn new(descriptor: OwnedFd, limit: usize) -> Self {
+    pub(crate) fn new(descriptor: OwnedFd, limit: usize) -> Self {
         // SAFETY: changes a flag of a descriptor that we own.
         unsafe {
             let flags = libc::fcntl(descriptor.as_raw_fd(), libc::F_GETFL);
@@ -257,7 +295,7 @@ impl Stream {
     }
 
     /// Takes what is there. False once nothing is: empty for now, at its end, or over its limit.
-    fn read(&mut self) -> bool {
+    pub(crate) fn read(&mut self) -> bool {
         let Some(descriptor) = &self.descriptor else { return false };
         let mut buffer = [0_u8; 1 << 14];
         // SAFETY: the buffer is ours and as long as we say.
@@ -303,16 +341,4 @@ fn pidfd(pid: libc::pid_t) -> Option<OwnedFd> {
         let descriptor = libc::syscall(libc::SYS_pidfd_open, pid, 0) as RawFd;
         (descriptor >= 0).then(|| OwnedFd::from_raw_fd(descriptor))
     }
-}
-
-/// Share of `wall` that the group's leader or one of its children stood ready without a processor.
-fn starvation(leader: libc::pid_t, wall: Duration) -> f64 {
-    let delay = |pid: &str| -> Option<u64> {
-        // Time on the processor, time ready to run, slices: in nanoseconds.
-        std::fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let children = std::fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap_or_default();
-    let longest =
-        children.split_whitespace().map(str::to_owned).chain([leader.to_string()]).filter_map(|pid| delay(&pid)).max();
-    longest.unwrap_or(0) as f64 / wall.as_nanos() as f64
 }

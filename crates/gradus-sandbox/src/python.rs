@@ -20,6 +20,8 @@ pub(crate) struct Python {
     pub(crate) start: Vec<u8>,
     /// The runner of function tests, compiled: as source it would cost half of a run.
     pub(crate) runner: Vec<u8>,
+    /// What forks warm processes for both.
+    pub(crate) server: Vec<u8>,
 }
 
 /// Flags for programs: no site-packages, no user's directory. (`-I` would also ignore the hash seed that we fix.)
@@ -77,9 +79,13 @@ fn ask(path: &Path) -> Option<Python> {
         .filter(|path| path.exists())
         .collect();
     let start = compile(&program, include_str!("start.py"))?;
-    let runner = compile(&program, function::RUNNER)?;
-    Some(Python { program, version, readable, executable, start, runner })
+    let runner = compile(&program, &format!("{}{START_RUNNER}", function::RUNNER))?;
+    let server = compile(&program, &format!("{}{}", function::RUNNER, include_str!("server.py")))?;
+    Some(Python { program, version, readable, executable, start, runner, server })
 }
+
+/// Runs function tests in an interpreter of their own. Nothing is imported from the scratch directory.
+const START_RUNNER: &str = "\ndel sys.path[0]\nmain(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == 'alone')\n";
 
 /// The bytes of a `.pyc` file of `source`.
 fn compile(program: &Path, source: &str) -> Option<Vec<u8>> {

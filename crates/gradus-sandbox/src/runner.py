@@ -1,4 +1,5 @@
-# Runs tests of functions. Started by the sandbox with two descriptor numbers: the tests (read), the report (write).
+# Runs tests of functions, with two descriptors: the tests (read), the report (write). What starts `main` is added by
+# the sandbox: a line for an interpreter of its own, or server.py.
 #
 # It splits in two before either side sees anything it must not: the child runs the program (main.py) and holds
 # neither descriptor; the parent runs the tests and never runs a line of the program. Arguments and results cross as
@@ -11,7 +12,6 @@ import posix
 import builtins
 from builtins import *  # Ours stay as they are, whatever the program does to its own.
 
-del sys.path[0]  # The scratch directory: nothing is imported from there.
 Code = type(compile('', '', 'exec'))
 TREE = 0x400  # compile() returns a syntax tree
 STANDARD = getattr(sys, 'stdlib_module_names', sys.builtin_module_names)
@@ -795,9 +795,8 @@ def quote(node, lines):
     return ' '.join(' '.join(lines[node.lineno - 1:node.end_lineno]).split())[:300]
 
 
-def main():
+def main(tests, report, alone):
     global candidate
-    tests, report, alone = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == 'alone'
     there, requests = posix.pipe()
     replies, back = posix.pipe()
     pid = posix.fork()
@@ -830,6 +829,3 @@ def main():
     except BaseException as error:
         write('broken %s' % (explain(error),))
     posix._exit(0)
-
-
-main()

@@ -1,5 +1,6 @@
 //! Running a program against its tests; which layers hold here; and refusing where too few do.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -8,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::{Entered, Groups};
 use crate::function;
 use crate::isolate::{self, Confinement, Filters, Layer, Memory};
+use crate::namespaces::{self, Files, Found, Namespaces};
 use crate::process::{self, Ended, Exit, Job};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
+use crate::server::{self, Server};
 use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
 
 /// What the sandbox may and must do.
@@ -25,6 +29,9 @@ pub struct Policy {
     pub slots: usize,
     /// Stop at the first test that does not pass. Off by default: the fraction passed is a score.
     pub fail_fast: bool,
+    /// Fork Python tests from an interpreter that has already started, one per slot, where that is as safe. The verdicts
+    /// are the same, at a fraction of the cost. On by default; [`Sandbox::layers`] says whether it is done.
+    pub warm: bool,
     /// The Python interpreter to use, instead of looking for one.
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
@@ -33,6 +40,10 @@ pub struct Policy {
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
     pub first_uid: u32,
+    /// Put programs into namespaces of their own where the system allows it. On by default: it costs little.
+    pub namespaces: bool,
+    /// Put programs into control groups (version 2) of their own where this process may make some. On by default.
+    pub cgroups: bool,
 }
 
 impl Default for Policy {
@@ -41,12 +52,15 @@ impl Default for Policy {
             unsafe_no_sandbox: false,
             slots: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             fail_fast: false,
+            warm: true,
             python: None,
             packages: Vec::new(),
             scratch: None,
             // Of the range for short-lived users (61184 to 65519), a part that differs from process to process:
             // limits on processes are counted by user.
             first_uid: 61184 + std::process::id() % 64 * 64,
+            namespaces: true,
+            cgroups: true,
         }
     }
 }
@@ -77,9 +91,14 @@ pub struct Sandbox {
     filters: Option<Arc<Filters>>,
     landlock: bool,
     own_uid: bool,
+    namespaces: Found,
+    /// Tests are forked from warm interpreters.
+    warm: bool,
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
+    /// Gone after the slots, whose groups stand in it.
+    groups: Result<Groups, String>,
     /// Removed with all slots when the sandbox goes.
     base: tempfile::TempDir,
 }
@@ -100,17 +119,22 @@ impl Sandbox {
     /// scratch directory can be made. A missing interpreter is no error here: see [`Sandbox::interpreter`].
     pub fn new(policy: Policy) -> Result<Self, NoIsolation> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix("gradus-sandbox-").permissions(std::fs::Permissions::from_mode(0o711));
+        builder.prefix("gradus-sandbox-");
         let base = policy
             .scratch
             .as_deref()
             .map_or_else(|| builder.tempdir(), |scratch| builder.tempdir_in(scratch))
+            .and_then(|base| {
+                // Programs of other users pass through, whatever the umask is.
+                std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o711))?;
+                Ok(base)
+            })
             .map_err(|error| {
-            NoIsolation::new(
-                format!("no scratch directory: {error}"),
-                "set TMPDIR (or `scratch`) to a directory that can be written",
-            )
-        })?;
+                NoIsolation::new(
+                    format!("no scratch directory: {error}"),
+                    "set TMPDIR (or `scratch`) to a directory that can be written",
+                )
+            })?;
         let mut sandbox = Self {
             layers: Vec::new(),
             python: None,
@@ -118,9 +142,12 @@ impl Sandbox {
             filters: None,
             landlock: false,
             own_uid: false,
+            namespaces: Found::none(""),
+            warm: false,
             slots: Mutex::new(Slots { free: Vec::new(), in_use: 0, made: 0 }),
             freed: Condvar::new(),
             tasks: Mutex::new(None),
+            groups: Err(String::new()),
             base,
             policy: Policy { slots: policy.slots.max(1), ..policy },
         };
@@ -135,21 +162,33 @@ impl Sandbox {
         }
         let landlock = sandbox.probe_landlock();
         let own_uid = sandbox.probe_own_uid();
+        sandbox.namespaces = sandbox.probe_namespaces();
+        sandbox.groups = sandbox.probe_groups();
         sandbox.find_python();
-        let mut layer = |name, state: Result<&str, &String>| {
-            let (active, detail) =
-                state.map_or_else(|error| (false, error.clone()), |detail| (true, detail.to_owned()));
-            sandbox.layers.push(Layer { name, active, detail });
-        };
+        if let (None, Some(_)) = (&sandbox.python, sandbox.namespaces.kinds) {
+            sandbox.without_namespaces();
+        }
+        let warm = sandbox.probe_warm();
+        let mut layer = |name, state| sandbox.layer(name, state);
         let filtered = filters.as_ref().map(String::as_str);
         layer("no_new_privs", Ok("no program gains privileges by starting another"));
         layer("seccomp", filtered);
         layer("network", filtered.map(|_| "no sockets, by the system call filter"));
         layer("landlock", landlock.as_ref().map(String::as_str));
         layer("own uid", own_uid.as_ref().map(String::as_str));
+        sandbox.layers.extend(sandbox.namespaces.layers());
+        let groups = sandbox.groups.as_ref().map(|_| ()).map_err(String::clone);
+        let mut layer = |name, state| sandbox.layer(name, state);
+        layer("cgroup", groups.as_ref().map(|()| "memory and processes of a program as a whole"));
         layer("rlimits", Ok("CPU, memory, file size, descriptors, processes"));
         layer("process group", orphans.as_ref().map(|()| "killed and reaped as a whole, orphans too"));
+        layer("warm start", warm.as_ref().map(String::as_str));
         Ok(sandbox)
+    }
+
+    fn layer(&mut self, name: &'static str, state: Result<&str, &String>) {
+        let (active, detail) = state.map_or_else(|error| (false, error.clone()), |detail| (true, detail.to_owned()));
+        self.layers.push(Layer { name, active, detail });
     }
 
     /// The layers of isolation, active or not.
@@ -231,9 +270,14 @@ impl Sandbox {
         (case, tolerance): (&StdinCase, Option<FloatTolerance>),
         limits: &Limits,
     ) -> io::Result<TestOutcome> {
-        slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
-        let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
-        let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
+        let ended = self.warm_or_plain(slot, python, |server| {
+            let files = [(MAIN, program.source.as_bytes()), (START, &python.start)];
+            slot.prepare(&files[..if server.is_some() { 1 } else { 2 }])?;
+            let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
+            let mut job = self.job(slot, &python.program, args, case.input.as_bytes(), limits)?;
+            job.server = server.map(|server| (server, "stdin"));
+            process::run(job)
+        })?;
         let mut outcome = base_outcome(&ended);
         let stdout = String::from_utf8_lossy(&ended.stdout);
         (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
@@ -271,24 +315,60 @@ impl Sandbox {
         test_code: &str,
         limits: &Limits,
     ) -> io::Result<Vec<TestOutcome>> {
-        let once = |mode: &str| {
-            slot.prepare(&[(MAIN, program.source.as_bytes()), (RUNNER, &python.runner)])?;
+        let once = |mode: &'static str, server: Option<&mut Server>| {
+            let files = [(MAIN, program.source.as_bytes()), (RUNNER, &python.runner)];
+            slot.prepare(&files[..if server.is_some() { 1 } else { 2 }])?;
             let tests = process::anonymous_file(&function::payload(entry_point, test_code))?;
             let (report, write) = process::pipe()?;
             let mut args: Vec<_> = python::FLAGS.map(OsString::from).into();
             args.push(RUNNER.into());
             args.extend([&tests, &write].map(|descriptor| descriptor.as_raw_fd().to_string().into()));
             args.push(mode.into());
-            let mut job = self.job(slot, &python.program, args, b"", limits);
+            let mut job = self.job(slot, &python.program, args, b"", limits)?;
             job.confinement.keep = [tests.as_raw_fd(), write.as_raw_fd()];
             job.report = Some((report, write));
+            job.server = server.map(|server| (server, mode));
             process::run(job)
         };
-        let mut ended = once("apart")?;
+        let mut ended = self.warm_or_plain(slot, python, |server| once("apart", server))?;
         if function::must_be_alone(&ended) {
-            ended = once("alone")?;
+            ended = self.warm_or_plain(slot, python, |server| once("alone", server))?;
         }
         Ok(function::outcomes(&ended, limits, &base_outcome(&ended)))
+    }
+
+    /// Makes an attempt from the slot's warm interpreter. Without one, or if it did not survive or did not do its part, the
+    /// attempt that counts is one from scratch.
+    fn warm_or_plain(
+        &self,
+        slot: &Slot,
+        python: &Python,
+        attempt: impl Fn(Option<&mut Server>) -> io::Result<Ended>,
+    ) -> io::Result<Ended> {
+        if self.warm
+            && slot.failures.get() < MOST_FAILURES
+            && let Ok(mut server) = slot.server.take().map_or_else(|| self.start_server(slot, python), Ok)
+        {
+            match attempt(Some(&mut server)) {
+                Ok(ended) if server.is_alive() => {
+                    slot.failures.set(0);
+                    slot.server.set(Some(server).filter(|server| !server.is_worn()));
+                    return Ok(ended);
+                }
+                _ => slot.failures.update(|failures| failures + 1),
+            }
+        }
+        attempt(None)
+    }
+
+    fn start_server(&self, slot: &Slot, python: &Python) -> io::Result<Server> {
+        slot.prepare(&[(START, &python.server)])?;
+        let mut confinement = self.job(slot, &python.program, Vec::new(), b"", &Limits::default())?.confinement;
+        // Those of time and memory are for the tests.
+        confinement.rlimits.retain(|(resource, ..)| {
+            matches!(*resource, libc::RLIMIT_NOFILE | libc::RLIMIT_CORE | libc::RLIMIT_MEMLOCK)
+        });
+        Server::start(&python.program, START, &slot.directory, &self.policy.packages, confinement)
     }
 
     fn job<'a>(
@@ -298,13 +378,14 @@ impl Sandbox {
         args: Vec<OsString>,
         stdin: &'a [u8],
         limits: &Limits,
-    ) -> Job<'a> {
-        let others = if slot.uid.is_some() {
+    ) -> io::Result<Job<'a>> {
+        let others = if slot.uid.is_some() || self.namespaces.counts_apart {
             0
         } else {
-            self.tasks_now() + 64 + limits.processes * (self.policy.slots as u64 - 1)
+            let waiting = if self.warm { server::PROCESSES } else { 0 };
+            self.tasks_now() + 64 + (limits.processes + waiting) * self.policy.slots as u64 - limits.processes
         };
-        Job {
+        Ok(Job {
             program,
             args,
             directory: &slot.directory,
@@ -315,12 +396,17 @@ impl Sandbox {
                 ruleset: slot.ruleset.clone(),
                 filters: self.filters.clone(),
                 uid: slot.uid,
+                cgroup: slot.cgroup.clone().map(|group| Entered::new(group, limits)).transpose()?,
+                namespaces: slot.namespaces.clone(),
+                own_files: true,
                 rlimits: isolate::rlimits(limits, Memory::AddressSpace, limits.processes + others),
                 keep: [-1, -1],
+                ends_with_thread: true,
             },
+            server: None,
             wall: Duration::from_millis(limits.wall_ms),
             output_bytes: limits.output_bytes as usize,
-        }
+        })
     }
 
     /// Tasks of this user, counted at most once a second.
@@ -356,7 +442,7 @@ impl Sandbox {
         let slot = lease.slot.insert(slot);
         let result = work(slot);
         // A directory that cannot be emptied is not used again.
-        if crate::scratch::empty(&slot.directory).is_err() {
+        if slot.clear().is_err() {
             lease.slot = None;
         }
         result
@@ -371,7 +457,17 @@ impl Sandbox {
             )),
             _ => None,
         };
-        Ok(Slot { directory, uid, ruleset })
+        let namespaces = match (&self.python, self.namespaces.kinds) {
+            (Some(python), Some(kinds)) => {
+                let readable = python.readable.iter().chain(&python.executable).map(PathBuf::as_path).collect();
+                let files = Files { readable, scratch: &directory, root: &self.base.path().join(namespaces::ROOT) };
+                Some(Arc::new(Namespaces::new(kinds, uid, &files).map_err(io::Error::other)?))
+            }
+            _ => None,
+        };
+        let cgroup = self.groups.as_ref().ok().map(|groups| groups.group(index)).transpose()?.map(Arc::new);
+        let (is_empty, server, failures) = (Cell::new(true), Cell::new(None), Cell::new(0));
+        Ok(Slot { directory, uid, ruleset, is_empty, server, failures, namespaces, cgroup })
     }
 
     fn probe_filters(&mut self) -> Result<String, String> {
@@ -390,7 +486,7 @@ impl Sandbox {
         }
         let abi = isolate::landlock_abi();
         if abi == 0 {
-            return Err("this kernel has no Landlock, or it is switched off (needs Linux 5.13 and `landlock` among its security modules): programs can read what this user can read".into());
+            return Err("this kernel has no Landlock, or it is switched off (needs Linux 5.13 and `landlock` among its security modules): without a mount namespace programs can read what this user can read".into());
         }
         let ruleset = Arc::new(isolate::ruleset(&[], &[], self.base.path())?);
         isolate::try_in_child(&Confinement { ruleset: Some(ruleset), ..Confinement::none() })?;
@@ -422,6 +518,66 @@ impl Sandbox {
         Ok(format!("one per slot, {first} to {last}"))
     }
 
+    fn probe_namespaces(&self) -> Found {
+        match &self.policy {
+            Policy { unsafe_no_sandbox: true, .. } => Found::none("switched off by `unsafe_no_sandbox`"),
+            Policy { namespaces: false, .. } => Found::none("switched off"),
+            policy => Found::probe(self.own_uid.then_some(policy.first_uid), self.base.path()),
+        }
+    }
+
+    fn probe_groups(&self) -> Result<Groups, String> {
+        if self.policy.unsafe_no_sandbox || !self.policy.cgroups {
+            return Err("switched off".into());
+        }
+        let groups = Groups::find()?;
+        let group = Arc::new(groups.group(usize::MAX).map_err(|error| error.to_string())?);
+        let entered = Entered::new(group, &Limits::default()).map_err(|error| error.to_string())?;
+        isolate::try_in_child(&Confinement { cgroup: Some(entered), ..Confinement::none() })?;
+        Ok(groups)
+    }
+
+    /// Gives namespaces up, if an interpreter runs without.
+    fn without_namespaces(&mut self) {
+        let why = format!("no interpreter runs in them: {}", self.no_python);
+        let found = std::mem::replace(&mut self.namespaces, Found::none(why));
+        self.find_python();
+        if self.python.is_none() {
+            self.namespaces = found;
+        }
+    }
+
+    /// Whether tests can be forked from a warm interpreter: it must work, and programs must not get at it.
+    fn probe_warm(&mut self) -> Result<String, String> {
+        if !self.policy.warm {
+            return Err("switched off by `warm`: every test starts an interpreter".into());
+        }
+        if self.python.is_none() {
+            return Err("there is no Python".into());
+        }
+        if self.filters.is_none() || !self.landlock {
+            return Err("needs system call filters and Landlock, which keep programs from the memory of the interpreter that they are forked from: every test starts an interpreter".into());
+        }
+        let case = StdinCase { input: "ready".into(), output: "ready".into() };
+        let program = Program { language: "python".into(), source: "print(input())".into() };
+        let limits = Limits { wall_ms: 10_000, ..Limits::default() };
+        self.warm = true;
+        let python = self.python.as_ref().expect("it was just seen");
+        let works = self.in_slot(|slot| {
+            let server = self.start_server(slot, python)?;
+            slot.server.set(Some(server));
+            let outcome = self.run_stdin(slot, python, &program, (&case, None), &limits)?;
+            Ok(outcome.status == Status::Passed && slot.failures.get() == 0)
+        });
+        self.warm = matches!(works, Ok(true));
+        works.map_err(|error| error.to_string())?;
+        if self.warm {
+            Ok("Python tests are forked from an interpreter that is under the same layers".into())
+        } else {
+            Err("forked from a warm interpreter a first program did not run: every test starts an interpreter".into())
+        }
+    }
+
     /// The first interpreter that runs a program under all layers.
     fn find_python(&mut self) {
         let limits = Limits { wall_ms: 10_000, ..Limits::default() };
@@ -443,6 +599,9 @@ impl Sandbox {
         }
     }
 }
+
+/// After so many servers that failed one after the other, a slot does without.
+const MOST_FAILURES: u32 = 3;
 
 /// The name under which programs are put into their directory.
 const MAIN: &str = "main.py";

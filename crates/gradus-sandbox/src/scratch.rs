@@ -1,17 +1,30 @@
 //! Where one program at a time may write: a directory with a user and a Landlock ruleset of its own.
 
+use std::cell::Cell;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::cgroup::Group;
+use crate::namespaces::Namespaces;
+use crate::server::Server;
 
 /// One place to run a program. Reused, since a ruleset costs a dozen system calls to build.
 pub(crate) struct Slot {
     pub(crate) directory: PathBuf,
     pub(crate) uid: Option<u32>,
     pub(crate) ruleset: Option<Arc<OwnedFd>>,
+    /// Nothing was put into the directory since it was last emptied.
+    pub(crate) is_empty: Cell<bool>,
+    /// An interpreter that waits here. In a cell: it is taken out while it is in use.
+    pub(crate) server: Cell<Option<Server>>,
+    /// Servers of this slot that failed since one last did its part.
+    pub(crate) failures: Cell<u32>,
+    pub(crate) namespaces: Option<Arc<Namespaces>>,
+    pub(crate) cgroup: Option<Arc<Group>>,
 }
 
 impl Slot {
@@ -27,13 +40,25 @@ impl Slot {
 
     /// Empties the directory and puts files there, which its user may read.
     pub(crate) fn prepare(&self, files: &[(&str, &[u8])]) -> io::Result<()> {
-        empty(&self.directory)?;
+        if !self.is_empty.replace(false) {
+            empty(&self.directory)?;
+        }
         for (name, bytes) in files {
             let path = self.directory.join(name);
-            fs::write(&path, bytes)?;
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+            file.write_all(bytes)?;
             // Whatever the umask is: the program's user is not ours.
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+            if file.metadata()?.permissions().mode() & 0o777 != 0o644 {
+                file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            }
         }
+        Ok(())
+    }
+
+    /// Leaves nothing in the directory.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        empty(&self.directory)?;
+        self.is_empty.set(true);
         Ok(())
     }
 }
@@ -43,15 +68,16 @@ impl Slot {
 pub(crate) fn empty(directory: &Path) -> io::Result<()> {
     let mut moved = 0_u64;
     loop {
+        // Only what is moved up can be missed in one pass: nobody else is here any more.
         let mut found = false;
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            found = true;
             let path = entry.path();
             if !entry.file_type()?.is_dir() {
                 fs::remove_file(&path)?;
                 continue;
             }
+            found = true;
             // Made without permissions, it could not be read.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
             for inner in fs::read_dir(&path)? {

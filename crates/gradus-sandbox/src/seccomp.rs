@@ -60,12 +60,17 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendErro
         values.iter().map(|value| SeccompRule::new(vec![equal(index, *value)?])).collect::<Result<Vec<_>, _>>()
     };
     rules.insert(libc::SYS_ioctl, one_of(1, IOCTLS)?);
+    rules.insert(libc::SYS_fcntl, one_of(1, FCNTLS)?);
     rules.insert(libc::SYS_prctl, one_of(0, PRCTLS)?);
     Ok(rules)
 }
 
 /// TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what a C library asks of its own descriptors.
 const IOCTLS: &[u64] = &[0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451];
+
+/// Copies, flags, locks and pipe sizes, by number as the machines share them. Not F_SETOWN and F_SETSIG, which have the
+/// kernel send any signal to another process.
+const FCNTLS: &[u64] = &[0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032];
 
 /// PR_SET_NAME, PR_GET_NAME, PR_CAPBSET_READ, PR_SET_VMA.
 const PRCTLS: &[u64] = &[15, 16, 23, 0x5356_4d41];
@@ -74,7 +79,7 @@ const PRCTLS: &[u64] = &[15, 16, 23, 0x5356_4d41];
 const FILES: &[i64] = &[
     libc::SYS_read, libc::SYS_write, libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64,
     libc::SYS_preadv, libc::SYS_pwritev, libc::SYS_preadv2, libc::SYS_pwritev2, libc::SYS_lseek, libc::SYS_close,
-    libc::SYS_close_range, libc::SYS_dup, libc::SYS_dup3, libc::SYS_fcntl, libc::SYS_openat, libc::SYS_fstat,
+    libc::SYS_close_range, libc::SYS_dup, libc::SYS_dup3, libc::SYS_openat, libc::SYS_fstat,
     libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs, libc::SYS_faccessat,
     libc::SYS_faccessat2, libc::SYS_readlinkat, libc::SYS_getdents64, libc::SYS_mkdirat, libc::SYS_unlinkat,
     libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_linkat, libc::SYS_symlinkat, libc::SYS_truncate,

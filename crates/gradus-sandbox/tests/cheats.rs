@@ -1,12 +1,17 @@
 //! Programs that want to pass without being right. Each first fools a naive runner (program, tests and exit code in one
 //! process), then must not pass here.
 
+#[path = "common/environments.rs"]
+mod environments;
+#[path = "common/paths.rs"]
+mod paths;
+
 use std::sync::LazyLock;
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Status, StdinCase, Tests};
 
-static SANDBOX: LazyLock<Sandbox> =
-    LazyLock::new(|| Sandbox::new(Policy::default()).expect("programs can be isolated"));
+static SANDBOXES: LazyLock<[Sandbox; 2]> = LazyLock::new(|| paths::both(Policy::default()));
 
 const TESTS: &str = "import math\nassert double(2) == 4\nassert sorted([double(1), double(0)]) == [0, 2]\nassert abs(double(1.5) - 3.0) < 1e-9\nassert math.isclose(double(0.5), 1.0)\nassert len(str(double(50))) == 3\nassert double('ab') == 'abab' and isinstance(double('ab'), str)\n";
 
@@ -83,7 +88,8 @@ const CHEATS: &[(&str, &str)] = &[
 
 fn run(source: &str, tests: &Tests) -> Outcome {
     let program = Program { language: "python".into(), source: source.into() };
-    SANDBOX.run(&program, tests, &Limits { cpu_ms: 2_000, wall_ms: 6_000, ..Limits::default() })
+    let limits = Limits { cpu_ms: 2_000, wall_ms: 6_000, ..Limits::default() };
+    paths::same(&SANDBOXES, |sandbox| sandbox.run(&program, tests, &limits))
 }
 
 fn function_tests(test_code: &str) -> Tests {
@@ -92,6 +98,27 @@ fn function_tests(test_code: &str) -> Tests {
 
 #[test]
 fn no_cheat_passes() {
+    no_cheat_passes_in(Environment::ThisUser, "no_cheat_passes");
+}
+
+#[test]
+fn no_cheat_passes_without_privileges() {
+    no_cheat_passes_in(Environment::Unprivileged, "no_cheat_passes_without_privileges");
+}
+
+#[test]
+fn no_cheat_passes_without_privileges_or_namespaces() {
+    no_cheat_passes_in(Environment::WithoutNamespaces, "no_cheat_passes_without_privileges_or_namespaces");
+}
+
+fn no_cheat_passes_in(environment: Environment, test: &str) {
+    environment.run(test, || {
+        environment.check(&SANDBOXES[0]);
+        cheat_at_tests();
+    });
+}
+
+fn cheat_at_tests() {
     let naive = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
     let tests = function_tests(TESTS);
     assert!(run("def double(x): return x * 2", &tests).all_passed());
@@ -110,6 +137,7 @@ fn no_cheat_passes() {
         assert_eq!(outcome.sandbox_error(), None, "{name}");
         assert_eq!(outcome.total, 6, "{name}");
     }
+    println!("{} cheats fool a naive runner, 0 pass here", CHEATS.len());
 }
 
 #[test]

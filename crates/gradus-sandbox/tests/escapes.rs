@@ -1,5 +1,8 @@
 //! Ways out of the sandbox. Each is first shown to work without it, on real victims, then to fail inside.
 
+#[path = "common/environments.rs"]
+mod environments;
+
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -7,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Child, Command};
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Policy, Program, Sandbox, StdinCase, Tests};
 
 /// Name, and a program that prints ESCAPED if it gets out. `sys`, `os`, `socket` and `call` (a raw system call by its
@@ -29,7 +33,7 @@ const ESCAPES: &[(&str, &str)] = &[
     ("read a system file", "open('/etc/passwd').read(); ok()"),
     ("read a process", "open('/proc/self/status').read(); ok()"),
     ("read the parent's maps", "open('/proc/%d/status' % os.getppid()).read(); ok()"),
-    ("list the root", "os.listdir('/'); ok()"),
+    ("list the root", "os.listdir('/').index('proc'); ok()"),
     ("list processes", "os.listdir('/proc'); ok()"),
     ("list devices", "os.listdir('/sys'); ok()"),
     ("list a foreign directory", "os.listdir(home); ok()"),
@@ -184,26 +188,56 @@ fn escapes(sandbox: &Sandbox, source: &str) -> (bool, String) {
     (test.stdout.contains("ESCAPED"), format!("{} {}", test.detail, test.stderr))
 }
 
+/// One that forks programs from a warm interpreter, one that starts them.
+fn both_paths() -> [Sandbox; 2] {
+    [true, false].map(|warm| Sandbox::new(Policy { warm, ..Policy::default() }).unwrap())
+}
+
 #[test]
 fn no_escape_works() {
-    let open = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
-    let closed = Sandbox::new(Policy::default()).unwrap();
-    for layer in closed.layers() {
-        println!("{} {} ({})", if layer.active { "+" } else { "-" }, layer.name, layer.detail);
-    }
+    no_escape_works_in(Environment::ThisUser, "no_escape_works");
+}
+
+#[test]
+fn no_escape_works_without_privileges() {
+    no_escape_works_in(Environment::Unprivileged, "no_escape_works_without_privileges");
+}
+
+#[test]
+fn no_escape_works_without_privileges_or_namespaces() {
+    no_escape_works_in(Environment::WithoutNamespaces, "no_escape_works_without_privileges_or_namespaces");
+}
+
+#[test]
+fn no_escape_works_for_root_in_a_container() {
+    no_escape_works_in(Environment::RootInContainer, "no_escape_works_for_root_in_a_container");
+}
+
+fn no_escape_works_in(environment: Environment, test: &str) {
+    environment.run(test, || {
+        let open = Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap();
+        let closed = both_paths();
+        environment.check(&closed[0]);
+        attack(&open, &closed);
+    });
+}
+
+fn attack(open: &Sandbox, closed: &[Sandbox]) {
     let victims = Victims::new();
     let mut shown = 0;
     let mut escaped = Vec::new();
     for (name, attack) in ESCAPES {
-        let (outside, why) = escapes(&open, &(victims.preamble() + attack));
+        let (outside, why) = escapes(open, &(victims.preamble() + attack));
         if outside {
             shown += 1;
         } else {
             println!("not possible here even without the sandbox: {name}: {}", why.lines().last().unwrap_or_default());
         }
-        let (inside, _) = escapes(&closed, &(victims.preamble() + attack));
-        if inside {
-            escaped.push(name);
+        for (path, closed) in ["forked", "started"].iter().zip(closed) {
+            let (inside, _) = escapes(closed, &(victims.preamble() + attack));
+            if inside {
+                escaped.push((name, path));
+            }
         }
         // Mounted by the open sandbox, as root.
         let _ =
@@ -228,5 +262,7 @@ fn a_daemon_does_not_survive() {
         alive
     };
     assert!(survivor(&Sandbox::new(Policy { unsafe_no_sandbox: true, ..Policy::default() }).unwrap()));
-    assert!(!survivor(&Sandbox::new(Policy::default()).unwrap()));
+    for sandbox in both_paths() {
+        assert!(!survivor(&sandbox));
+    }
 }

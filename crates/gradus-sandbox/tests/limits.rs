@@ -2,11 +2,17 @@
 //!
 //! `GRADUS_RUNS` and `GRADUS_LOOPS` set how many runs and loops there are: see docs/results.md.
 
+#[path = "common/environments.rs"]
+mod environments;
+#[path = "common/paths.rs"]
+mod paths;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use environments::Environment;
 use gradus_sandbox::{Limits, Outcome, Policy, Program, Sandbox, Status, StdinCase, Tests};
 
 /// One at a time: these tests count the process's descriptors, children and time.
@@ -44,16 +50,16 @@ fn number(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().expect("the variable is a number"))
 }
 
-fn sandbox(slots: usize) -> Sandbox {
-    Sandbox::new(Policy { slots, ..Policy::default() }).expect("programs can be isolated here")
+fn sandboxes(slots: usize) -> [Sandbox; 2] {
+    paths::both(Policy { slots, ..Policy::default() })
 }
 
 #[test]
 fn each_limit_has_its_status() {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
+    let sandboxes = sandboxes(1);
     let check = |source: &str, status: Status| {
-        let outcome = stdin(&sandbox, source, &LIMITS);
+        let outcome = paths::same(&sandboxes, |sandbox| stdin(sandbox, source, &LIMITS));
         assert_eq!(outcome.tests[0].status, status, "{source}: {outcome:?}");
     };
     check("print(input())", Status::Passed);
@@ -66,7 +72,9 @@ fn each_limit_has_its_status() {
     check("import os; os.abort()", Status::RuntimeError);
     check("def f(: pass", Status::RuntimeError);
     check("while True: pass", Status::Time);
-    let outcome = stdin(&sandbox, "import time; time.sleep(60)", &Limits { wall_ms: 500, ..LIMITS });
+    let outcome = paths::same(&sandboxes, |sandbox| {
+        stdin(sandbox, "import time; time.sleep(60)", &Limits { wall_ms: 500, ..LIMITS })
+    });
     assert_eq!(outcome.tests[0].status, Status::Time);
     check("import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass", Status::Time);
     check("x = bytearray(3 << 30)", Status::Memory);
@@ -82,9 +90,9 @@ fn each_limit_has_its_status() {
 #[test]
 fn function_tests_share_the_fate_of_their_run() {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
+    let sandboxes = sandboxes(1);
     let check = |source: &str, statuses: [Status; 3]| {
-        let outcome = function(&sandbox, source, &LIMITS);
+        let outcome = paths::same(&sandboxes, |sandbox| function(sandbox, source, &LIMITS));
         assert_eq!(outcome.total, 3);
         assert_eq!(outcome.tests.iter().map(|test| test.status).collect::<Vec<_>>(), statuses, "{source}: {outcome:?}");
     };
@@ -103,10 +111,11 @@ fn function_tests_share_the_fate_of_their_run() {
 #[test]
 fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
+    let sandboxes = sandboxes(1);
     let run = |language: &str, tests: Tests| {
         let program = Program { language: language.into(), source: "def f(x): return x".into() };
-        sandbox.run(&program, &tests, &LIMITS).sandbox_error().map(str::to_owned)
+        let outcome = paths::same(&sandboxes, |sandbox| sandbox.run(&program, &tests, &LIMITS));
+        outcome.sandbox_error().map(str::to_owned)
     };
     let function = |test_code: &str| Tests::Function {
         language: "python".into(),
@@ -129,22 +138,23 @@ fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
 #[test]
 fn fail_fast_stops_at_the_first_failure() {
     let _alone = ALONE.lock();
-    let sandbox = Sandbox::new(Policy { fail_fast: true, ..Policy::default() }).unwrap();
+    let sandboxes = paths::both(Policy { fail_fast: true, ..Policy::default() });
     let case = |output: &str| StdinCase { input: String::new(), output: output.into() };
     let tests = Tests::Stdin { cases: vec![case("1"), case("2"), case("1")], tolerance: None };
-    let outcome = sandbox.run(&python("print(1)"), &tests, &LIMITS);
+    let outcome = paths::same(&sandboxes, |sandbox| sandbox.run(&python("print(1)"), &tests, &LIMITS));
     assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
-    let outcome = function(&sandbox, "def f(x): return 0", &LIMITS);
+    let outcome = paths::same(&sandboxes, |sandbox| function(sandbox, "def f(x): return 0", &LIMITS));
     assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
 }
 
 #[test]
 fn printed_numbers_may_be_off_by_the_tolerance_of_their_tests() {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
+    let sandboxes = sandboxes(1);
     let check = |tests: &str, passed: bool| {
         let tests: Tests = serde_json::from_str(tests).unwrap();
-        assert_eq!(sandbox.run(&python("print('x', 1 / 3)"), &tests, &LIMITS).all_passed(), passed, "{tests:?}");
+        let outcome = paths::same(&sandboxes, |sandbox| sandbox.run(&python("print('x', 1 / 3)"), &tests, &LIMITS));
+        assert_eq!(outcome.all_passed(), passed, "{tests:?}");
     };
     let exact = r#"{"type":"stdin","cases":[{"input":"","output":"x 0.333"}]}"#;
     check(exact, false);
@@ -156,47 +166,102 @@ fn printed_numbers_may_be_off_by_the_tolerance_of_their_tests() {
 
 #[test]
 fn bombs_are_stopped_and_nothing_survives() {
+    bombs_are_stopped_in(Environment::ThisUser, "bombs_are_stopped_and_nothing_survives");
+}
+
+#[test]
+fn bombs_are_stopped_without_privileges() {
+    bombs_are_stopped_in(Environment::Unprivileged, "bombs_are_stopped_without_privileges");
+}
+
+#[test]
+fn bombs_are_stopped_without_privileges_or_namespaces() {
+    bombs_are_stopped_in(Environment::WithoutNamespaces, "bombs_are_stopped_without_privileges_or_namespaces");
+}
+
+fn bombs_are_stopped_in(environment: Environment, test: &str) {
     let _alone = ALONE.lock();
-    let sandbox = sandbox(1);
-    for bomb in [
-        "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
-        "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60); os._exit(0)",
-        "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        if os.fork() == 0: time.sleep(60)\n        os._exit(0)\nprint(1)",
-        "import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,)).start()",
-        "import os\nfor i in range(300):\n    os.mkdir('d'); os.chdir('d')",
-        "import os\nfor i in range(300): os.mkdir('d%d' % i, 0)",
-    ] {
-        let start = Instant::now();
-        let outcome = stdin(&sandbox, bomb, &Limits { cpu_ms: 300, wall_ms: 2_000, ..LIMITS });
-        assert_eq!(outcome.sandbox_error(), None, "{bomb}: {outcome:?}");
-        assert!(start.elapsed() < Duration::from_secs(16), "{bomb}: {:?}", start.elapsed());
-        assert_eq!(children(), BTreeSet::new(), "{bomb}");
-        assert!(stdin(&sandbox, "print(input())", &LIMITS).all_passed(), "after {bomb}");
+    environment.run(test, || {
+        environment.check(&sandboxes(1)[0]);
+        set_off_bombs();
+        println!("{} bombs, nothing left of any", BOMBS.len());
+    });
+}
+
+const BOMBS: &[&str] = &[
+    "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60); os._exit(0)",
+    "import os, time\nfor _ in range(10):\n    if os.fork() == 0:\n        if os.fork() == 0: time.sleep(60)\n        os._exit(0)\nprint(1)",
+    "import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,)).start()",
+    "import os\nfor i in range(300):\n    os.mkdir('d'); os.chdir('d')",
+    "import os\nfor i in range(300): os.mkdir('d%d' % i, 0)",
+];
+
+fn set_off_bombs() {
+    for bomb in BOMBS {
+        for sandbox in sandboxes(1) {
+            let start = Instant::now();
+            let outcome = stdin(&sandbox, bomb, &Limits { cpu_ms: 300, wall_ms: 2_000, ..LIMITS });
+            assert_eq!(outcome.sandbox_error(), None, "{bomb}: {outcome:?}");
+            assert!(start.elapsed() < Duration::from_secs(16), "{bomb}: {:?}", start.elapsed());
+            assert!(stdin(&sandbox, "print(input())", &LIMITS).all_passed(), "after {bomb}");
+            // Warm interpreters are children too, until their sandbox goes.
+            drop(sandbox);
+            assert_eq!(children(), BTreeSet::new(), "{bomb}");
+        }
     }
+}
+
+#[test]
+fn the_limit_on_processes_is_the_programs_own() {
+    processes_are_counted_in(Environment::ThisUser, "the_limit_on_processes_is_the_programs_own");
+}
+
+#[test]
+fn the_limit_on_processes_is_the_programs_own_without_privileges() {
+    let test = "the_limit_on_processes_is_the_programs_own_without_privileges";
+    processes_are_counted_in(Environment::Unprivileged, test);
+}
+
+fn processes_are_counted_in(environment: Environment, test: &str) {
+    let _alone = ALONE.lock();
+    environment.run(test, || {
+        let [sandbox, started] = sandboxes(1);
+        if !sandbox.layers().iter().any(|layer| layer.active && ["own uid", "user namespace"].contains(&layer.name)) {
+            return println!("not tested: {environment:?} has neither own users nor user namespaces here");
+        }
+        let source = "import os, time\nn = 1\ntry:\n    while n < 200:\n        if os.fork() == 0:\n            time.sleep(5)\n            os._exit(0)\n        n += 1\nexcept OSError: pass\nprint(n)";
+        for sandbox in [sandbox, started] {
+            let outcome = stdin(&sandbox, source, &LIMITS);
+            assert_eq!(outcome.tests[0].stdout.trim().parse(), Ok(LIMITS.processes), "{outcome:?}");
+        }
+    });
 }
 
 #[test]
 fn loops_end_when_their_time_is_up() {
     let _alone = ALONE.lock();
     let (slots, programs) = (8, number("GRADUS_LOOPS", 64));
-    let sandbox = sandbox(slots);
-    let limits = Limits { wall_ms: 500, ..LIMITS };
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for index in 0..programs {
-            let sandbox = &sandbox;
-            let source = ["while True: pass", "import time\ntime.sleep(60)"][index % 2];
-            scope.spawn(move || {
-                let test = &stdin(sandbox, source, &limits).tests[0];
-                // Eight loops on fewer processors: the machine was busy, or the time was up.
-                assert!(matches!(test.status, Status::Time | Status::SandboxError), "{test:?}");
-            });
-        }
-    });
-    let allowed = (programs.div_ceil(slots) as u64) * (limits.wall_ms + 1_000);
-    let took = start.elapsed();
-    println!("{programs} loops in {slots} slots: {took:?} of {allowed} ms");
-    assert!(took < Duration::from_millis(allowed), "{took:?} of {allowed} ms");
+    for (path, sandbox) in ["forked", "started"].iter().zip(sandboxes(slots)) {
+        let limits = Limits { wall_ms: 500, ..LIMITS };
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for index in 0..programs {
+                let sandbox = &sandbox;
+                let source = ["while True: pass", "import time\ntime.sleep(60)"][index % 2];
+                scope.spawn(move || {
+                    let test = &stdin(sandbox, source, &limits).tests[0];
+                    // Eight loops on fewer processors: the machine was busy, or the time was up.
+                    assert!(matches!(test.status, Status::Time | Status::SandboxError), "{test:?}");
+                });
+            }
+        });
+        let allowed = (programs.div_ceil(slots) as u64) * (limits.wall_ms + 1_000);
+        let took = start.elapsed();
+        println!("{path}: {programs} loops in {slots} slots: {took:?} of {allowed} ms");
+        assert!(took < Duration::from_millis(allowed), "{took:?} of {allowed} ms");
+        drop(sandbox);
+    }
     assert_eq!(children(), BTreeSet::new());
 }
 
@@ -205,36 +270,67 @@ fn many_runs_leave_nothing_behind() {
     let _alone = ALONE.lock();
     let scratch = tempfile::tempdir().unwrap();
     fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let sandbox = Sandbox::new(Policy { slots: 2, scratch: Some(scratch.path().into()), ..Policy::default() }).unwrap();
-    let some = |n: usize| {
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for _ in 0..n {
-                        assert!(stdin(&sandbox, "import os\nopen('x', 'w').write('x')\nos.fork()\nprint(1) if os.path.exists('x') else 0", &LIMITS).tests[0].status != Status::SandboxError);
-                        assert!(function(&sandbox, "def f(x): return x", &LIMITS).all_passed());
-                    }
-                });
-            }
-        });
-    };
-    some(3);
     let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
-    let before = descriptors();
-    // Two threads, each of which runs both kinds of tests.
-    let runs = number("GRADUS_RUNS", 240).next_multiple_of(40);
-    for tenth in 1..=10 {
-        some(runs / 40);
-        assert_eq!(descriptors(), before, "after {} runs", runs / 10 * tenth);
-        assert_eq!(children(), BTreeSet::new(), "after {} runs", runs / 10 * tenth);
+    // What the process opens once, and keeps, is open after this.
+    drop(sandboxes(1));
+    let at_first = descriptors();
+    for path in ["forked", "started"] {
+        let policy = Policy { slots: 2, scratch: Some(scratch.path().into()), ..Policy::default() };
+        let [warm, plain] = paths::both(policy);
+        let (sandbox, other) = if path == "forked" { (warm, plain) } else { (plain, warm) };
+        drop(other);
+        let some = |n: usize| {
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        for _ in 0..n {
+                            let source = "import os\nopen('x', 'w').write('x')\nos.fork()\nprint(1) if os.path.exists('x') else 0";
+                            assert_ne!(stdin(&sandbox, source, &LIMITS).tests[0].status, Status::SandboxError);
+                            assert!(function(&sandbox, "def f(x): return x", &LIMITS).all_passed());
+                        }
+                    });
+                }
+            });
+        };
+        some(3);
+        let (before, most_children) = (descriptors(), if path == "forked" { 2 * (1 + 8) } else { 0 });
+        // Two threads, each of which runs both kinds of tests.
+        let runs = number("GRADUS_RUNS", 240).next_multiple_of(40);
+        for tenth in 1..=10 {
+            some(runs / 40);
+            let (now, children) = (descriptors(), children());
+            // One more for each process that waits for its test.
+            assert!(
+                now.abs_diff(before) <= most_children,
+                "{path}: {before} and {now} after {} runs",
+                runs / 10 * tenth
+            );
+            assert!(children.len() <= most_children, "{path}: {children:?} after {} runs", runs / 10 * tenth);
+            assert_eq!(zombies(&children), 0, "{path}: after {} runs", runs / 10 * tenth);
+        }
+        let base = fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
+        for slot in fs::read_dir(base).unwrap() {
+            assert_eq!(fs::read_dir(slot.unwrap().path()).unwrap().count(), 0);
+        }
+        println!(
+            "{path}: {runs} runs: {before} descriptors before, {} after, {} children",
+            descriptors(),
+            children().len()
+        );
+        drop(sandbox);
+        assert_eq!(children(), BTreeSet::new(), "{path}");
+        assert_eq!(descriptors(), at_first, "{path}");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
     }
-    println!("{runs} runs: {before} descriptors before and after, no children");
-    let base = fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
-    for slot in fs::read_dir(base).unwrap() {
-        assert_eq!(fs::read_dir(slot.unwrap().path()).unwrap().count(), 0);
-    }
-    drop(sandbox);
-    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+/// How many of these processes have ended and were not reaped.
+fn zombies(processes: &BTreeSet<String>) -> usize {
+    let ended = |process: &&String| {
+        let state = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        state.rsplit(") ").next().is_some_and(|state| state.starts_with('Z'))
+    };
+    processes.iter().filter(ended).count()
 }
 
 /// Children of this process, the unreaped among them.

@@ -33,6 +33,29 @@ pub struct RunFacts {
     pub prompts: Vec<PromptFact>,
     /// The models in use.
     pub models: Vec<ModelFact>,
+    /// Where programs ran; none if the bank has no code questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<SandboxFact>,
+}
+
+/// Where programs ran in the last session of a run. No path and no name of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxFact {
+    /// Version of the runner, part of each execution's key.
+    pub runner: String,
+    /// Every layer of isolation that there could be.
+    pub layers: Vec<LayerFact>,
+    /// Versions of the interpreters by language; a language that cannot be run is absent.
+    pub interpreters: BTreeMap<String, String>,
+}
+
+/// A layer of isolation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerFact {
+    /// Its name, as `gradus doctor` prints it.
+    pub name: String,
+    /// Whether programs ran under it.
+    pub active: bool,
 }
 
 /// A prompt template.

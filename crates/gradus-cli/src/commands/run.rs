@@ -5,13 +5,14 @@ use std::path::Path;
 use gradus::config::{ModelConfig, SamplingConfig};
 use gradus::export::Exported;
 use gradus::level::Level;
-use gradus::metrics::{LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts};
+use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts, SandboxFact};
 use gradus::prompt::Asker;
 use gradus::report;
 use gradus::run::{Ran, Until};
 use gradus::tables::QuestionRow;
 use gradus::usage;
 use gradus_model::name::ModelName;
+use gradus_sandbox::Sandbox;
 use serde_json::json;
 
 use crate::commands::{estimate, export, why};
@@ -150,7 +151,18 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
             })
             .to_vec(),
         models: std::iter::once(student).chain(teachers).collect(),
+        sandbox: session.sandbox().map(sandbox_fact),
     })
+}
+
+fn sandbox_fact(sandbox: &Sandbox) -> SandboxFact {
+    let layer = |layer: &gradus_sandbox::Layer| LayerFact { name: layer.name.to_owned(), active: layer.active };
+    let version = |language: &str| Some((language.to_owned(), sandbox.interpreter(language).ok()?.1.to_owned()));
+    SandboxFact {
+        runner: gradus_sandbox::VERSION.to_owned(),
+        layers: sandbox.layers().iter().map(layer).collect(),
+        interpreters: ["python"].into_iter().filter_map(version).collect(),
+    }
 }
 
 fn ledger_facts(session: &Session, ran: &Ran) -> Result<LedgerFacts, CommandError> {

@@ -19,6 +19,7 @@ pub(crate) fn facts() -> RunFacts {
         seed: 7,
         prompts: vec![PromptFact { name: "math".into(), hash: "abcd".into(), text: "{question}\nBox it.".into() }],
         models: vec![model("student", "s"), model("teacher", "t")],
+        sandbox: None,
     }
 }
 
