@@ -65,7 +65,7 @@ pub fn from_apps(row: &Value) -> Result<Tests, String> {
             .iter()
             .zip(outputs)
             .map(|(input, output)| Ok(StdinCase { input: whole(input, "inputs")?, output: whole(output, "outputs")? }));
-        return Ok(Tests::Stdin { cases: cases.collect::<Result<_, String>>()?, tolerance: None });
+        return Ok(Tests::stdin(cases.collect::<Result<_, String>>()?));
     };
     let name = name.as_str().filter(|name| is_identifier(name)).ok_or("`fn_name` is no name of a function")?;
     let mut test_code = APPS_SAME.to_owned();
@@ -125,7 +125,7 @@ pub fn from_codecontests(row: &Value) -> Result<Tests, String> {
     if cases.is_empty() {
         return Err("there are no tests".into());
     }
-    Ok(Tests::Stdin { cases, tolerance: None })
+    Ok(Tests::stdin(cases))
 }
 
 /// Tests of an EvalPlus row: what it itself holds as asserts, in `assertion` (as in MBPP+). `base_input` and
@@ -274,10 +274,7 @@ mod tests {
     fn apps_rows_are_of_two_kinds() {
         let row = json!({"input_output": "{\"inputs\": [\"1\\n\", [\"2\", \"3\"]], \"outputs\": [\"1\", [\"5\"]]}"});
         let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
-        assert_eq!(
-            from_apps(&row),
-            Ok(Tests::Stdin { cases: vec![case("1\n", "1"), case("2\n3", "5")], tolerance: None })
-        );
+        assert_eq!(from_apps(&row), Ok(Tests::stdin(vec![case("1\n", "1"), case("2\n3", "5")])));
         let row = json!({"inputs": [[[1, null], "a\"b", {"k": true}]], "outputs": [[1.5]], "fn_name": "f"});
         let Ok(Tests::Function { entry_point, test_code, .. }) = from_apps(&row) else { panic!("a function") };
         assert_eq!(entry_point, "f");
@@ -294,7 +291,7 @@ mod tests {
         });
         let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
         let cases = vec![case("1\n", "2\n"), case("2", "4"), case("3", "6")];
-        assert_eq!(from_codecontests(&row), Ok(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(from_codecontests(&row), Ok(Tests::stdin(cases)));
         for (row, why) in [
             (json!({"public_tests": {"input": [], "output": []}}), "no tests"),
             (json!({"public_tests": {"input": ["1"], "output": []}}), "1 inputs and 0 outputs"),

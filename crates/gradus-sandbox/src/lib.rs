@@ -7,7 +7,7 @@
 //!
 //! let sandbox = Sandbox::new(Policy::default())?;
 //! let program = Program { language: "python".into(), source: "print(int(input()) * 2)".into() };
-//! let tests = Tests::Stdin { cases: vec![StdinCase { input: "21".into(), output: "42".into() }], tolerance: None };
+//! let tests = Tests::stdin(vec![StdinCase { input: "21".into(), output: "42".into() }]);
 //! assert!(sandbox.run(&program, &tests, &Limits::default()).all_passed());
 //! # Ok::<(), gradus_sandbox::NoIsolation>(())
 //! ```
@@ -57,21 +57,26 @@
 //! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
 //! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
 
+mod checker;
 mod compare;
 mod extract;
 mod function;
 mod import;
 mod isolate;
+mod language;
 mod livecodebench;
 mod process;
+mod program;
 mod python;
 mod sandbox;
 mod scratch;
 mod seccomp;
 
+pub use checker::Checker;
 pub use extract::{extract_code, join_completion};
 pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};
 pub use isolate::Layer;
+pub use language::{BUILD_LIMITS, Language, Languages, MemoryLimit};
 pub use livecodebench::from_livecodebench;
 pub use sandbox::{NoIsolation, Policy, Sandbox};
 
@@ -98,6 +103,12 @@ pub enum Tests {
         /// How far numbers in the output may be off; without it they are compared as exact decimals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tolerance: Option<FloatTolerance>,
+        /// Decides in place of the comparison where many outputs are right.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checker: Option<Checker>,
+        /// Language that programs are asked for.
+        #[serde(default = "python", skip_serializing_if = "is_python")]
+        language: String,
     },
     /// Test code that calls the program's functions.
     Function {
@@ -112,8 +123,25 @@ pub enum Tests {
     },
 }
 
+impl Tests {
+    /// Cases for programs in Python, compared without tolerance.
+    pub fn stdin(cases: Vec<StdinCase>) -> Self {
+        Self::Stdin { cases, tolerance: None, checker: None, language: python() }
+    }
+
+    /// The language that programs are asked for.
+    pub fn language(&self) -> &str {
+        let (Self::Stdin { language, .. } | Self::Function { language, .. }) = self;
+        language
+    }
+}
+
 fn python() -> String {
     "python".into()
+}
+
+fn is_python(language: &str) -> bool {
+    language == "python"
 }
 
 /// One run of a program that reads standard input.

@@ -19,6 +19,8 @@ pub(crate) struct Job<'a> {
     pub(crate) stdin: &'a [u8],
     /// Where Python finds further modules.
     pub(crate) packages: &'a [PathBuf],
+    /// Environment variables besides those that all programs have.
+    pub(crate) environment: Vec<(String, String)>,
     /// The descriptor on which the program reports; read to its end.
     pub(crate) report: Option<(OwnedFd, OwnedFd)>,
     pub(crate) confinement: Confinement,
@@ -63,6 +65,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
     {
         command.env("PYTHONPATH", packages);
     }
+    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     // SAFETY: `enter` only makes async-signal-safe system calls on memory that the closure owns.
     unsafe { command.pre_exec(move || confinement.enter()) };

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::function;
 use crate::isolate::{self, Confinement, Filters, Layer, Memory};
-use crate::process::{self, Ended, Exit, Job};
+use crate::language::{Languages, PYTHON};
+use crate::process::{self, Ended, Job};
+use crate::program::{self, Found};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
 use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
@@ -29,6 +31,8 @@ pub struct Policy {
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
     pub packages: Vec<PathBuf>,
+    /// Languages beside Python. Their tools are looked for when they are first needed.
+    pub languages: Languages,
     /// Where scratch directories are made, instead of the system's temporary directory. A `tmpfs` is fastest.
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
@@ -43,6 +47,7 @@ impl Default for Policy {
             fail_fast: false,
             python: None,
             packages: Vec::new(),
+            languages: Languages::default(),
             scratch: None,
             // Of the range for short-lived users (61184 to 65519), a part that differs from process to process:
             // limits on processes are counted by user.
@@ -80,6 +85,7 @@ pub struct Sandbox {
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
+    pub(crate) tools: Mutex<Found>,
     /// Removed with all slots when the sandbox goes.
     base: tempfile::TempDir,
 }
@@ -121,6 +127,7 @@ impl Sandbox {
             slots: Mutex::new(Slots { free: Vec::new(), in_use: 0, made: 0 }),
             freed: Condvar::new(),
             tasks: Mutex::new(None),
+            tools: Mutex::default(),
             base,
             policy: Policy { slots: policy.slots.max(1), ..policy },
         };
@@ -160,13 +167,34 @@ impl Sandbox {
     /// The interpreter that runs `language`, and its version; or why there is none.
     pub fn interpreter(&self, language: &str) -> Result<(&Path, &str), String> {
         match language {
-            "python" => self
-                .python
-                .as_ref()
-                .map(|python| (python.program.as_path(), python.version.as_str()))
-                .ok_or_else(|| format!("language python is not set up: {}", self.no_python)),
+            PYTHON => self.python().map(|python| (python.program.as_path(), python.version.as_str())),
             _ => Err(format!("language {language} is not set up")),
         }
+    }
+
+    pub(crate) fn python(&self) -> Result<&Python, String> {
+        self.python.as_ref().ok_or_else(|| format!("language python is not set up: {}", self.no_python))
+    }
+
+    /// The languages of the policy.
+    pub fn languages(&self) -> &Languages {
+        &self.policy.languages
+    }
+
+    pub(crate) fn is_fail_fast(&self) -> bool {
+        self.policy.fail_fast
+    }
+
+    pub(crate) fn has_own_uids(&self) -> bool {
+        self.own_uid
+    }
+
+    pub(crate) fn has_landlock(&self) -> bool {
+        self.landlock
+    }
+
+    pub(crate) fn base(&self) -> &Path {
+        self.base.path()
     }
 
     /// Runs `program` against `tests`, each under `limits`. Blocks; waits for a free slot first.
@@ -181,10 +209,22 @@ impl Sandbox {
         if total == 0 {
             return Outcome { tests: vec![error_outcome("there are no tests".into())], total: 1 };
         }
-        if let Err(detail) = self.interpreter(&program.language) {
-            return broken(detail);
+        if let Tests::Stdin { checker, .. } = tests
+            && (program.language != PYTHON || checker.is_some())
+        {
+            if let Err(why) = self.prepare_languages(program, checker.as_ref()) {
+                return broken(why);
+            }
+            return match self.in_slot(|slot| Ok(self.run_cases(slot, program, tests, limits))) {
+                Ok(tests) => Outcome { tests, total },
+                Err(error) => broken(format!("the program could not be started: {error}")),
+            };
         }
-        let python = self.python.as_ref().expect("the interpreter was just found");
+        let python = match self.python() {
+            Ok(python) if program.language == PYTHON => python,
+            Ok(_) => return broken(format!("language {} has no function tests", program.language)),
+            Err(detail) => return broken(detail),
+        };
         match tests {
             Tests::Function { language, .. } if *language != program.language => {
                 broken(format!("tests in {language} cannot call a program in {}", program.language))
@@ -202,7 +242,7 @@ impl Sandbox {
                 }
                 Outcome { tests, total }
             }
-            Tests::Stdin { cases, tolerance } => {
+            Tests::Stdin { cases, tolerance, .. } => {
                 let mut outcomes = Vec::new();
                 let result = self.in_slot(|slot| {
                     for case in cases {
@@ -234,32 +274,7 @@ impl Sandbox {
         slot.prepare(&[(MAIN, program.source.as_bytes()), (START, &python.start)])?;
         let args = python::FLAGS.iter().copied().chain([START]).map(OsString::from).collect();
         let ended = process::run(self.job(slot, &python.program, args, case.input.as_bytes(), limits))?;
-        let mut outcome = base_outcome(&ended);
-        let stdout = String::from_utf8_lossy(&ended.stdout);
-        (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
-            (Some(end), _) => end,
-            (None, Exit::Code(0)) => match compare::compare(&stdout, &case.output, tolerance) {
-                Ok(()) => (Status::Passed, String::new()),
-                Err(detail) => (Status::WrongOutput, detail),
-            },
-            (None, exit) => {
-                let last = outcome.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                let status = if last.starts_with("MemoryError") { Status::Memory } else { Status::RuntimeError };
-                let how = match exit {
-                    Exit::Code(code) => format!("ended with code {code}"),
-                    Exit::Signal(signal) => format!("ended by signal {signal}"),
-                };
-                (
-                    status,
-                    if last.is_empty() {
-                        how
-                    } else {
-                        format!("{how}: {}", last.chars().take(300).collect::<String>())
-                    },
-                )
-            }
-        };
-        Ok(outcome)
+        Ok(program::outcome(&ended, limits, |stdout| compare::compare(stdout, &case.output, tolerance)))
     }
 
     fn run_function(
@@ -291,7 +306,7 @@ impl Sandbox {
         Ok(function::outcomes(&ended, limits, &base_outcome(&ended)))
     }
 
-    fn job<'a>(
+    pub(crate) fn job<'a>(
         &'a self,
         slot: &'a Slot,
         program: &'a Path,
@@ -310,6 +325,7 @@ impl Sandbox {
             directory: &slot.directory,
             stdin,
             packages: &self.policy.packages,
+            environment: Vec::new(),
             report: None,
             confinement: Confinement {
                 ruleset: slot.ruleset.clone(),
@@ -337,7 +353,7 @@ impl Sandbox {
     }
 
     /// Waits for a slot, runs `work` in it, and leaves it empty.
-    fn in_slot<T>(&self, work: impl FnOnce(&Slot) -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn in_slot<T>(&self, work: impl FnOnce(&Slot) -> io::Result<T>) -> io::Result<T> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.in_use >= self.policy.slots {
             slots = self.freed.wait(slots).unwrap_or_else(PoisonError::into_inner);
@@ -430,7 +446,7 @@ impl Sandbox {
             python.readable.extend(self.policy.packages.iter().cloned());
             self.python = Some(python);
             let case = StdinCase { input: "ready".into(), output: "ready".into() };
-            let outcome = self.run(&program, &Tests::Stdin { cases: vec![case], tolerance: None }, &limits);
+            let outcome = self.run(&program, &Tests::stdin(vec![case]), &limits);
             let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
             if outcome.all_passed() {
                 return;
@@ -445,10 +461,10 @@ impl Sandbox {
 }
 
 /// The name under which programs are put into their directory.
-const MAIN: &str = "main.py";
+pub(crate) const MAIN: &str = "main.py";
 
 /// What runs it. A program may overwrite these: by then they have been read.
-const START: &str = "start.pyc";
+pub(crate) const START: &str = "start.pyc";
 const RUNNER: &str = "runner.pyc";
 
 struct Lease<'a> {
@@ -466,7 +482,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-fn base_outcome(ended: &Ended) -> TestOutcome {
+pub(crate) fn base_outcome(ended: &Ended) -> TestOutcome {
     let start = &ended.stdout[..ended.stdout.len().min(EXCERPT_BYTES)];
     let end = &ended.stderr[ended.stderr.len().saturating_sub(EXCERPT_BYTES)..];
     TestOutcome {
@@ -481,7 +497,7 @@ fn base_outcome(ended: &Ended) -> TestOutcome {
     }
 }
 
-fn error_outcome(detail: String) -> TestOutcome {
+pub(crate) fn error_outcome(detail: String) -> TestOutcome {
     TestOutcome {
         status: Status::SandboxError,
         detail,

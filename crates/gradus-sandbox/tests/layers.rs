@@ -39,7 +39,7 @@ fn layer(sandbox: &Sandbox, name: &str) -> (bool, String) {
 fn works(sandbox: &Sandbox) -> bool {
     let program = Program { language: "python".into(), source: "print(input())".into() };
     let cases = vec![StdinCase { input: "x".into(), output: "x".into() }];
-    sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default()).all_passed()
+    sandbox.run(&program, &Tests::stdin(cases), &Limits::default()).all_passed()
 }
 
 #[test]

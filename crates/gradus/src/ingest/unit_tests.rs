@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn own_tests_are_read_as_object_or_as_text() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
+        let expected = Found::Tests(Tests::stdin(cases));
         let object = r#"{"type": "stdin", "cases": [{"input": "1\n", "output": 2}], "public_only": true}"#;
         assert_eq!(read(&format!(r#"{{"tests": {object}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(object).unwrap();
@@ -283,7 +283,7 @@ mod tests {
         );
         let stdin = read(r#"{"input_output": "{\"inputs\": [[\"1\", \"2\"]], \"outputs\": [\"3\\n\"]}"}"#).unwrap();
         let cases = vec![StdinCase { input: "1\n2".into(), output: "3\n".into() }];
-        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(stdin, Found::Tests(Tests::stdin(cases)));
         assert_eq!(read(r#"{"input_output": ""}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"test_list": []}"#).unwrap(), Found::Empty);
     }
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn rows_of_contests_become_tests() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2\n".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
+        let expected = Found::Tests(Tests::stdin(cases));
         let cases = r#"[{"input": "1\n", "output": "2\n", "testtype": "stdin"}]"#;
         assert_eq!(read(&format!(r#"{{"public_test_cases": {cases}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(cases).unwrap();
