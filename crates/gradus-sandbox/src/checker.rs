@@ -9,7 +9,7 @@ use crate::{Limits, Program, Sandbox, Status, StdinCase, TestOutcome, function};
 ///
 /// It runs in the sandbox once the program under test is gone, under the default limits and with the names of three
 /// files as arguments: the input, the expected output (which may be empty) and the actual output. To it the actual
-/// output is data; it stands in a file of its own, and nothing of it is run.
+/// output is data; it stands in a file of its own, with U+FFFD for what is no UTF-8, and nothing of it is run.
 ///
 /// It says what it thinks by the first word that it prints, in any case:
 ///
@@ -47,14 +47,14 @@ impl Sandbox {
         slot: &Slot,
         checker: &Result<Ready<'_>, Box<TestOutcome>>,
         case: &StdinCase,
-        actual: &[u8],
+        actual: &str,
     ) -> (Status, String) {
         let trouble = |why: &str| (Status::SandboxError, format!("the checker: {why}"));
         let checker = match checker {
             Ok(checker) => checker,
             Err(outcome) => return trouble(&outcome.detail),
         };
-        let files = [(INPUT, case.input.as_bytes()), (EXPECTED, case.output.as_bytes()), (ACTUAL, actual)];
+        let files = [(INPUT, case.input.as_bytes()), (EXPECTED, case.output.as_bytes()), (ACTUAL, actual.as_bytes())];
         let limits = Limits::default();
         let start = Start { arguments: &[INPUT, EXPECTED, ACTUAL], files: &files, stdin: b"", limits: &limits };
         let ended = match self.start(slot, checker, &start) {

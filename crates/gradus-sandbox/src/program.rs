@@ -215,7 +215,8 @@ impl Sandbox {
                     let mut outcome = outcome(&ended, limits, |_| Ok(()));
                     if outcome.status == Status::Passed {
                         let checking = checking.get_or_insert_with(|| self.ready(slot, checker, "checker"));
-                        (outcome.status, outcome.detail) = self.check(slot, checking, case, &ended.stdout);
+                        (outcome.status, outcome.detail) =
+                            self.check(slot, checking, case, &String::from_utf8_lossy(&ended.stdout));
                     }
                     outcome
                 }

@@ -222,7 +222,10 @@ impl Sandbox {
         }
         let python = match self.python() {
             Ok(python) if program.language == PYTHON => python,
-            Ok(_) => return broken(format!("language {} has no function tests", program.language)),
+            Ok(_) if self.languages().entry(&program.language).is_none() => {
+                return broken(format!("language {} is not set up", program.language));
+            }
+            Ok(_) => return broken(format!("there are no function tests in {}", program.language)),
             Err(detail) => return broken(detail),
         };
         match tests {

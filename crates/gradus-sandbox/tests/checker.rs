@@ -50,10 +50,9 @@ fn trouble_of_the_checker_is_no_verdict_on_the_program() {
     for (checker, why) in [
         ("raise ValueError('no')", "ValueError: no"),
         ("print('ok'); 1 / 0", "ZeroDivisionError"),
-        ("while True: pass", "CPU time"),
         ("print('x' * 10 ** 7)", "bytes of output"),
         ("print('hm')", "ended with code 0: hm"),
-        ("import os; os.abort()", "signal 6"),
+        ("import os; os.abort()", "signal"),
         ("def", "SyntaxError"),
         ("raise SystemExit(3)", "code 3"),
     ] {
@@ -61,6 +60,12 @@ fn trouble_of_the_checker_is_no_verdict_on_the_program() {
         let error = outcome.sandbox_error().unwrap();
         assert!(error.starts_with("the checker: ") && error.contains(why), "{checker}: {error}");
     }
+    let case = StdinCase { input: "1".into(), output: "1".into() };
+    let checker = Some(Checker { language: "python".into(), source: "while True: pass".into() });
+    let tests = Tests::Stdin { cases: vec![case], tolerance: None, checker, language: "python".into() };
+    let program = Program { language: "python".into(), source: "print(1)".into() };
+    let outcome = SANDBOX.run(&program, &tests, &Limits::default());
+    assert!(outcome.sandbox_error().is_some_and(|why| why.contains("CPU time")), "{outcome:?}");
     let outcome = run_with("cobol", "", "print(1)");
     assert!(outcome.sandbox_error().is_some_and(|why| why.contains("not set up")), "{outcome:?}");
     // Of a program that fails by itself nobody asks the checker.
