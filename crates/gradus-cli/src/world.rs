@@ -104,6 +104,7 @@ impl World for LiveWorld {
                 let outcome = tokio::task::spawn_blocking(run).await.map_err(|error| broken(error.to_string()))?;
                 // Trouble of the sandbox says nothing about the program: it is tried again, not written down.
                 match outcome.sandbox_error() {
+                    _ if outcome.is_final() => Ok(Performed::Executed(outcome)),
                     Some(error) => Err(broken(error.to_owned())),
                     None => Ok(Performed::Executed(outcome)),
                 }

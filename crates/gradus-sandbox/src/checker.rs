@@ -30,17 +30,19 @@ pub struct Checker {
     pub source: String,
 }
 
-impl Checker {
-    pub(crate) fn program(&self) -> Program {
-        Program { language: self.language.clone(), source: self.source.clone() }
-    }
-}
+/// What a checker failed of by itself begins with this: it would fail again.
+pub(crate) const TROUBLE: &str = "the checker: ";
 
 const INPUT: &str = "input.txt";
 const EXPECTED: &str = "expected.txt";
 const ACTUAL: &str = "actual.txt";
 
 impl Sandbox {
+    pub(crate) fn checker_program(&self, checker: &Checker) -> Program {
+        let language = self.languages().name(&checker.language).unwrap_or(&checker.language);
+        Program { language: language.to_owned(), source: checker.source.clone() }
+    }
+
     /// What `checker` thinks of an output.
     pub(crate) fn check(
         &self,
@@ -49,9 +51,11 @@ impl Sandbox {
         case: &StdinCase,
         actual: &str,
     ) -> (Status, String) {
-        let trouble = |why: &str| (Status::SandboxError, format!("the checker: {why}"));
+        let trouble = |why: &str| (Status::SandboxError, format!("{TROUBLE}{why}"));
+        let broken = |why: &str| (Status::SandboxError, format!("no word of the checker: {why}"));
         let checker = match checker {
             Ok(checker) => checker,
+            Err(outcome) if outcome.status == Status::SandboxError => return broken(&outcome.detail),
             Err(outcome) => return trouble(&outcome.detail),
         };
         let files = [(INPUT, case.input.as_bytes()), (EXPECTED, case.output.as_bytes()), (ACTUAL, actual.as_bytes())];
@@ -59,10 +63,12 @@ impl Sandbox {
         let start = Start { arguments: &[INPUT, EXPECTED, ACTUAL], files: &files, stdin: b"", limits: &limits };
         let ended = match self.start(slot, checker, &start) {
             Ok(ended) => ended,
-            Err(error) => return trouble(&format!("could not be started: {error}")),
+            Err(error) => return broken(&error.to_string()),
         };
-        if let Some((_, why)) = function::end(&ended, &limits) {
-            return trouble(&why);
+        match function::end(&ended, &limits) {
+            Some((Status::SandboxError, why)) => return broken(&why),
+            Some((_, why)) => return trouble(&why),
+            None => {}
         }
         let (stdout, stderr) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         match decision(ended.exit, &stdout, &stderr) {

@@ -264,6 +264,12 @@ impl Outcome {
         self.total > 0 && self.passed() == self.total
     }
 
+    /// Whether another run would come to the same: there is no trouble but that of a checker.
+    pub fn is_final(&self) -> bool {
+        let mut broken = self.tests.iter().filter(|test| test.status == Status::SandboxError);
+        broken.all(|test| test.detail.starts_with(checker::TROUBLE))
+    }
+
     /// Why nothing can be said about the program, if so.
     pub fn sandbox_error(&self) -> Option<&str> {
         self.tests.iter().find(|test| test.status == Status::SandboxError).map(|test| test.detail.as_str())

@@ -90,8 +90,10 @@ impl Sandbox {
 
     /// Finds the tools that a program and its checker need, while no slot is held: to try them takes one.
     pub(crate) fn prepare_languages(&self, program: &Program, checker: Option<&Checker>) -> Result<(), String> {
-        let names = [Some(&program.language), checker.map(|checker| &checker.language)];
-        names.into_iter().flatten().filter(|name| *name != PYTHON).try_for_each(|name| self.tools(name).map(drop))
+        let checker = checker.map(|checker| self.checker_program(checker));
+        let programs = [Some(program), checker.as_ref()].into_iter().flatten();
+        let mut others = programs.map(|program| program.language.as_str()).filter(|name| *name != PYTHON);
+        others.try_for_each(|name| self.tools(name).map(drop))
     }
 
     /// Runs the language's own program.
@@ -203,7 +205,7 @@ impl Sandbox {
             Err(outcome) => return vec![*outcome; if self.is_fail_fast() { 1 } else { cases.len() }],
         };
         // Made ready when it is first needed.
-        let checker = checker.as_ref().map(Checker::program);
+        let checker = checker.as_ref().map(|checker| self.checker_program(checker));
         let mut checking = None;
         let mut outcomes = Vec::new();
         let broken = |error: io::Error| error_outcome(format!("the program could not be started: {error}"));

@@ -209,6 +209,11 @@ impl Sandbox {
         if total == 0 {
             return Outcome { tests: vec![error_outcome("there are no tests".into())], total: 1 };
         }
+        let language = self.languages().name(&program.language).unwrap_or(&program.language);
+        if language != program.language {
+            let program = Program { language: language.to_owned(), source: program.source.clone() };
+            return self.run(&program, tests, limits);
+        }
         if let Tests::Stdin { checker, .. } = tests
             && (program.language != PYTHON || checker.is_some())
         {
@@ -229,7 +234,7 @@ impl Sandbox {
             Err(detail) => return broken(detail),
         };
         match tests {
-            Tests::Function { language, .. } if *language != program.language => {
+            Tests::Function { language, .. } if self.languages().name(language) != Some(PYTHON) => {
                 broken(format!("tests in {language} cannot call a program in {}", program.language))
             }
             Tests::Function { entry_point, test_code, .. } => {

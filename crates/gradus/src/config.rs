@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::question::Kind;
 
+mod code;
+
+pub use code::{Code, LanguageConfig, MemoryLimit};
+
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -44,6 +48,8 @@ pub struct Config {
     pub probe: Probe,
     /// How answers are judged.
     pub judging: Judging,
+    /// What programs may be written in.
+    pub code: Code,
     /// How attempts become a level.
     pub grade: Grade,
     /// Which questions are drawn.
@@ -692,6 +698,9 @@ impl Config {
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
+        if let Err((name, why)) = self.code.table() {
+            return Err(ConfigError { message: format!("`code.languages.{name}`: {why}"), hint: None });
+        }
         let wrong = |path: &str, wanted: &str, found: String| {
             Err(ConfigError { message: format!("`{path}` must be {wanted}, and is {found}"), hint: None })
         };
