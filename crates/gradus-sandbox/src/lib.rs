@@ -74,7 +74,7 @@ mod seccomp;
 
 pub use checker::Checker;
 pub use extract::{extract_code, join_completion};
-pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};
+pub use import::{from_apps, from_codecontests, from_codeforces, from_evalplus, from_humaneval, from_mbpp};
 pub use isolate::Layer;
 pub use language::{BUILD_LIMITS, Language, Languages, MemoryLimit};
 pub use livecodebench::from_livecodebench;

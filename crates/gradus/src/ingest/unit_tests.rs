@@ -1,8 +1,8 @@
 //! Unit tests as banks write them: the project's own form, and those of well-known datasets.
 
 use gradus_sandbox::{
-    Checker, FloatTolerance, Languages, StdinCase, Tests, from_apps, from_codecontests, from_evalplus, from_humaneval,
-    from_livecodebench, from_mbpp,
+    Checker, FloatTolerance, Languages, StdinCase, Tests, from_apps, from_codecontests, from_codeforces, from_evalplus,
+    from_humaneval, from_livecodebench, from_mbpp,
 };
 use serde_json::{Map, Value};
 
@@ -42,12 +42,17 @@ pub(super) const COLUMNS: &[&str] = &[
     "plus_input",
     "assertion",
     "checker",
+    "official_tests",
+    "generated_checker",
+    "input_mode",
+    "interaction_format",
 ];
 
 /// The tests of a row, from the first of `names` that is there, else from the columns of HumanEval (`test`,
 /// `entry_point`), MBPP (`test_list`, `test_setup_code` or `test_imports`), APPS and TACO (`input_output`), LiveCodeBench
 /// (`public_test_cases`, `private_test_cases`, `metadata`), CodeContests (`public_tests`, `private_tests`,
-/// `generated_tests`) or EvalPlus (`base_input`, `assertion`).
+/// `generated_tests`), open-r1's Codeforces (`official_tests`, `generated_checker`) or EvalPlus (`base_input`,
+/// `assertion`).
 ///
 /// Stdin tests that name no language are for the one in the column `language`, if `languages` knows it, else for Python;
 /// those without a checker take the one in the column `checker`.
@@ -110,6 +115,9 @@ fn written(columns: &Columns<'_>, names: &[String]) -> Result<Found, Bad> {
         ("input_output", from_apps(&row))
     } else if let Some(column) = first_there(&["public_test_cases", "private_test_cases"])? {
         (column, from_livecodebench(&row(&["public_test_cases", "private_test_cases", "metadata"])?))
+    } else if there("official_tests")? {
+        let names = ["official_tests", "generated_checker", "input_mode", "interaction_format"];
+        ("official_tests", from_codeforces(&row(&names)?))
     } else if let Some(column) = first_there(&["public_tests", "private_tests", "generated_tests"])? {
         let names = ["public_tests", "private_tests", "generated_tests", "input_file", "output_file"];
         (column, from_codecontests(&row(&names)?))
@@ -398,6 +406,8 @@ mod tests {
         let sets =
             r#""public_tests": {"input": ["1\n"], "output": ["2\n"]}, "private_tests": {"input": [], "output": []}"#;
         assert_eq!(read(&format!("{{{sets}}}")).unwrap(), expected);
+        let row = r#"{"official_tests": [{"input": "1\n", "output": "2\n"}], "generated_tests": 3, "generated_checker": null}"#;
+        assert_eq!(read(row).unwrap(), expected);
         let row = r#"{"base_input": [[1]], "entry_point": "f", "assertion": "assert f(1) == 2"}"#;
         assert_eq!(function_of(row).1, "f");
         for (row, column, why) in [
