@@ -43,6 +43,8 @@
 //! are run again beside the program, which has loaded before they arrive, and every result must come with a random
 //! word. All of them are marked. A program that goes looking for that word in its own interpreter could forge results.
 //!
+//! Checkers run after the program, in an emptied directory; its output is a file to them.
+//!
 //! What remains possible: test code may use functions that the program itself defines (some of HumanEval's do), and
 //! those can lie; a program may tell what is asked from the arguments alone, and answer from memory.
 //!
@@ -56,6 +58,13 @@
 //! Programs run as `python3 -S -s` in a clean environment with a fixed hash seed: the standard library and nothing
 //! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
 //! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
+//!
+//! # Other languages
+//!
+//! [`Languages`] is a table of commands: C++, Rust and JavaScript are in it, a policy may add others. The build runs
+//! under the same layers as the program, once for all tests, and what it made lies where the program cannot write. What
+//! does not compile fails every test; a tool that is missing or does not work is trouble of the sandbox. These programs
+//! are tested by standard input and output only.
 
 mod checker;
 mod compare;
