@@ -64,8 +64,7 @@ impl Sandbox {
         let tool = tools.build.as_ref().unwrap_or(&tools.run);
         let path = tool.path.as_deref().unwrap_or(Path::new("")).display();
         let tried = if tools.language.probe.is_empty() { ", not tried" } else { "" };
-        let version = if tool.version.is_empty() { "" } else { tool.version.as_str() };
-        Ok(format!("{version} at {path}{tried}").trim_start().to_owned())
+        Ok(format!("{} at {path}{tried}", tool.version).trim_start().to_owned())
     }
 
     /// The tools of a language of the table, found and tried when first asked for.
@@ -96,24 +95,34 @@ impl Sandbox {
         others.try_for_each(|name| self.tools(name).map(drop))
     }
 
-    /// Runs the language's own program.
+    /// Runs the language's own program; again if something came between.
     fn try_tools(&self, name: &str, tools: &Arc<Tools>) -> Result<(), String> {
+        const TRIES: usize = 3;
+        let mut outcome = self.try_once(name, tools);
+        for _ in 1..TRIES {
+            if !outcome.as_ref().is_ok_and(|outcome| outcome.status == Status::SandboxError) {
+                break;
+            }
+            outcome = self.try_once(name, tools);
+        }
+        match outcome.map_err(|error| error.to_string())? {
+            TestOutcome { status: Status::Passed, .. } => Ok(()),
+            outcome => Err(format!("a first program does not run in the sandbox: {}", outcome.detail)),
+        }
+    }
+
+    fn try_once(&self, name: &str, tools: &Arc<Tools>) -> io::Result<TestOutcome> {
         let program = Program { language: name.to_owned(), source: tools.language.probe.clone() };
         let limits = Limits::default();
         let start = Start { arguments: &[], files: &[], stdin: b"ready\n", limits: &limits };
-        let outcome = self.in_slot(|slot| {
+        self.in_slot(|slot| {
             Ok(match self.put(slot, &program, tools.clone(), "trial") {
                 Ok(ready) => outcome(&self.start(slot, &Ready::Other(ready), &start)?, &limits, |stdout| {
                     if stdout.trim() == "ready" { Ok(()) } else { Err(format!("printed {stdout:?}")) }
                 }),
                 Err(outcome) => *outcome,
             })
-        });
-        let outcome = outcome.map_err(|error| error.to_string())?;
-        match outcome.status {
-            Status::Passed => Ok(()),
-            _ => Err(format!("a first program does not run in the sandbox: {}", outcome.detail)),
-        }
+        })
     }
 
     /// Makes `program` ready in `slot`, in the directory that is named after `place`; or says what became of it, if it
