@@ -3,7 +3,7 @@
 use crate::process::Exit;
 use crate::program::{Ready, Start, described, short};
 use crate::scratch::Slot;
-use crate::{Limits, Program, Sandbox, Status, StdinCase, TestOutcome, function};
+use crate::{CHECKER, Limits, Program, Sandbox, Status, StdinCase, TestOutcome, function};
 
 /// A program that decides whether an output is right. Part of the tests: written by whoever wrote them.
 ///
@@ -30,9 +30,6 @@ pub struct Checker {
     pub source: String,
 }
 
-/// What a checker failed of by itself begins with this: it would fail again.
-pub(crate) const TROUBLE: &str = "the checker: ";
-
 const INPUT: &str = "input.txt";
 const EXPECTED: &str = "expected.txt";
 const ACTUAL: &str = "actual.txt";
@@ -51,7 +48,7 @@ impl Sandbox {
         case: &StdinCase,
         actual: &str,
     ) -> (Status, String) {
-        let trouble = |why: &str| (Status::SandboxError, format!("{TROUBLE}{why}"));
+        let trouble = |why: &str| (Status::SandboxError, format!("{CHECKER}{why}"));
         let broken = |why: &str| (Status::SandboxError, format!("no word of the checker: {why}"));
         let checker = match checker {
             Ok(checker) => checker,

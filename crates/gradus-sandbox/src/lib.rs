@@ -253,6 +253,12 @@ pub struct TestOutcome {
 /// Bytes of a program's output that an outcome keeps.
 pub const EXCERPT_BYTES: usize = 2048;
 
+/// Trouble of a checker begins with this, if it would come again.
+const CHECKER: &str = "the checker: ";
+
+/// Trouble of tests of a kind that cannot be run begins with this.
+const TESTS: &str = "the tests: ";
+
 /// Result of a program over its tests.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
@@ -273,10 +279,10 @@ impl Outcome {
         self.total > 0 && self.passed() == self.total
     }
 
-    /// Whether another run would come to the same: there is no trouble but that of a checker.
+    /// Whether another run would come to the same: there is no trouble but that of a checker or of the kind of tests.
     pub fn is_final(&self) -> bool {
         let mut broken = self.tests.iter().filter(|test| test.status == Status::SandboxError);
-        broken.all(|test| test.detail.starts_with(checker::TROUBLE))
+        broken.all(|test| [CHECKER, TESTS].iter().any(|whose| test.detail.starts_with(whose)))
     }
 
     /// Why nothing can be said about the program, if so.

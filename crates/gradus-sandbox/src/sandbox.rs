@@ -15,7 +15,9 @@ use crate::process::{self, Ended, Job};
 use crate::program::{self, Found};
 use crate::python::{self, Python};
 use crate::scratch::Slot;
-use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
+use crate::{
+    EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TESTS, TestOutcome, Tests, compare,
+};
 
 /// What the sandbox may and must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,7 +232,7 @@ impl Sandbox {
             Ok(_) if self.languages().entry(&program.language).is_none() => {
                 return broken(format!("language {} is not set up", program.language));
             }
-            Ok(_) => return broken(format!("there are no function tests in {}", program.language)),
+            Ok(_) => return broken(format!("{TESTS}function tests in {} are not known", program.language)),
             Err(detail) => return broken(detail),
         };
         match tests {

@@ -59,6 +59,7 @@ fn trouble_of_the_checker_is_no_verdict_on_the_program() {
         let outcome = check(checker, "print(1, 1)", [Status::SandboxError; 2]);
         let error = outcome.sandbox_error().unwrap();
         assert!(error.starts_with("the checker: ") && error.contains(why), "{checker}: {error}");
+        assert!(outcome.is_final());
     }
     let case = StdinCase { input: "1".into(), output: "1".into() };
     let checker = Some(Checker { language: "python".into(), source: "while True: pass".into() });

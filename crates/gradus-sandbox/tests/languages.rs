@@ -182,12 +182,16 @@ fn an_entry_of_its_own_adds_a_language() {
     assert!(outcome.all_passed(), "{outcome:?}");
     let outcome = run("sh", "exit 1");
     assert!(outcome.tests[0].detail.starts_with("does not compile"), "{outcome:?}");
+    let tests = Tests::Function { language: "sh".into(), entry_point: "f".into(), test_code: "f 1".into() };
+    let outcome = sandbox.run(&Program { language: "sh".into(), source: source.into() }, &tests, &LIMITS);
+    assert!(outcome.is_final() && outcome.sandbox_error().is_some(), "{outcome:?}");
     // Trouble of a tool says nothing about the program.
     for (language, why) in
         [("broken", "a first program does not run"), ("missing", "was not found"), ("cobol", "not set up")]
     {
         let outcome = run(language, source);
         assert!(outcome.sandbox_error().is_some_and(|error| error.contains(why)), "{outcome:?}");
+        assert!(!outcome.is_final());
     }
 }
 
