@@ -211,8 +211,8 @@ pub(crate) struct Tool {
     pub(crate) path: Option<PathBuf>,
     /// The words of the command, its tool among them.
     words: Vec<String>,
-    /// What it says of its version, in one line; may be empty.
-    pub(crate) version: String,
+    /// Its version, as far as it says one, and where it was found, in one line.
+    pub(crate) description: String,
     pub(crate) readable: Vec<PathBuf>,
     pub(crate) executable: Vec<PathBuf>,
 }
@@ -249,11 +249,12 @@ fn tool(words: &[String], language: &Language, builds: bool, own_uid: bool, copi
     let mut readable: Vec<PathBuf> = python::SYSTEM.iter().map(PathBuf::from).collect();
     readable.extend(language.readable.iter().cloned());
     let mut executable = Vec::new();
-    let (mut path, mut version) = (None, String::new());
+    let (mut path, mut description) = (None, String::new());
     if !words[0].contains(HERE) {
         let mut found = on_path(&words[0]).ok_or_else(|| format!("`{}` was not found", words[0]))?;
         if found.file_name().is_some_and(|name| name == "rustc") {
             let root = sysroot(&found)?;
+            description = format!("at {}", root.join("bin/rustc").display());
             let root = if own_uid && !others_may_read(&root) { linked(&root, &copies.join("rust"))? } else { root };
             found = root.join("bin/rustc");
             readable.push(root);
@@ -265,7 +266,10 @@ fn tool(words: &[String], language: &Language, builds: bool, own_uid: bool, copi
                 real.display()
             ));
         }
-        version = says_version(&found);
+        if description.is_empty() {
+            description = format!("at {}", found.display());
+        }
+        description = format!("{} {description}", says_version(&found)).trim_start().to_owned();
         executable.extend(isolate::loader(&real));
         readable.push(real.clone());
         executable.push(real);
@@ -280,7 +284,7 @@ fn tool(words: &[String], language: &Language, builds: bool, own_uid: bool, copi
         executable.extend(isolate::loader(Path::new("/proc/self/exe")));
     }
     let there = |paths: Vec<PathBuf>| paths.into_iter().filter(|path| path.exists()).collect();
-    Ok(Tool { path, words: words.to_vec(), version, readable: there(readable), executable: there(executable) })
+    Ok(Tool { path, words: words.to_vec(), description, readable: there(readable), executable: there(executable) })
 }
 
 /// The first file of that name on the search path, or in the usual places; a path is itself.

@@ -62,9 +62,8 @@ impl Sandbox {
         }
         let tools = self.tools(name)?;
         let tool = tools.build.as_ref().unwrap_or(&tools.run);
-        let path = tool.path.as_deref().unwrap_or(Path::new("")).display();
         let tried = if tools.language.probe.is_empty() { ", not tried" } else { "" };
-        Ok(format!("{} at {path}{tried}", tool.version).trim_start().to_owned())
+        Ok(format!("{}{tried}", tool.description))
     }
 
     /// The tools of a language of the table, found and tried when first asked for.
