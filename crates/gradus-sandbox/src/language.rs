@@ -249,12 +249,12 @@ fn tool(words: &[String], language: &Language, builds: bool, own_uid: bool, copi
     let mut readable: Vec<PathBuf> = python::SYSTEM.iter().map(PathBuf::from).collect();
     readable.extend(language.readable.iter().cloned());
     let mut executable = Vec::new();
-    let (mut path, mut description) = (None, String::new());
+    let (mut path, mut own, mut description) = (None, None, String::new());
     if !words[0].contains(HERE) {
         let mut found = on_path(&words[0]).ok_or_else(|| format!("`{}` was not found", words[0]))?;
         if found.file_name().is_some_and(|name| name == "rustc") {
             let root = sysroot(&found)?;
-            description = format!("at {}", root.join("bin/rustc").display());
+            own = Some(root.join("bin/rustc"));
             let root = if own_uid && !others_may_read(&root) { linked(&root, &copies.join("rust"))? } else { root };
             found = root.join("bin/rustc");
             readable.push(root);
@@ -266,10 +266,8 @@ fn tool(words: &[String], language: &Language, builds: bool, own_uid: bool, copi
                 real.display()
             ));
         }
-        if description.is_empty() {
-            description = format!("at {}", found.display());
-        }
-        description = format!("{} {description}", says_version(&found)).trim_start().to_owned();
+        // Where the user has it, not where it was linked to.
+        description = format!("{} at {}", says_version(&found), own.as_deref().unwrap_or(&found).display());
         executable.extend(isolate::loader(&real));
         readable.push(real.clone());
         executable.push(real);

@@ -63,7 +63,7 @@ impl Sandbox {
         let tools = self.tools(name)?;
         let tool = tools.build.as_ref().unwrap_or(&tools.run);
         let tried = if tools.language.probe.is_empty() { ", not tried" } else { "" };
-        Ok(format!("{}{tried}", tool.description))
+        Ok(format!("{}{tried}", tool.description.trim_start()))
     }
 
     /// The tools of a language of the table, found and tried when first asked for.
