@@ -330,12 +330,12 @@ mod tests {
 
     #[test]
     fn integer_keys_come_back_where_json_took_them() {
-        let row = json!({"inputs": [[{"1": 2}, {"3": 4}], [{"a": 1, "2": 3}, 0]], "outputs": [{"-5": "x"}, [{"6": 7}]], "fn_name": "f"});
+        let row = json!({"inputs": [[{"1": 2}, {"3": 4}], [{"1a": 2}, 0]], "outputs": [{"-5": "x"}, [{"6": 7}]], "fn_name": "f"});
         let Ok(Tests::Function { test_code, .. }) = from_apps(&row) else { panic!("a function") };
         let asserts: Vec<_> = test_code.lines().filter(|line| line.starts_with("assert")).collect();
         assert_eq!(
             asserts,
-            ["assert same(f({1: 2}, {\"3\": 4}), {-5: \"x\"})", "assert same(f({\"2\": 3, \"a\": 1}, 0), [{6: 7}])"]
+            ["assert same(f({1: 2}, {\"3\": 4}), {-5: \"x\"})", "assert same(f({\"1a\": 2}, 0), [{6: 7}])"]
         );
     }
 

@@ -66,7 +66,10 @@ fn trouble_of_the_checker_is_no_verdict_on_the_program() {
     let tests = Tests::Stdin { cases: vec![case], tolerance: None, checker, language: "python".into() };
     let program = Program { language: "python".into(), source: "print(1)".into() };
     let outcome = SANDBOX.run(&program, &tests, &Limits::default());
-    assert!(outcome.sandbox_error().is_some_and(|why| why.contains("CPU time")), "{outcome:?}");
+    // Which limit it meets depends on what else the machine does.
+    let limits = ["CPU time", "the machine was busy"];
+    let error = outcome.sandbox_error().unwrap_or_default();
+    assert!(error.contains("the checker: ") && limits.iter().any(|limit| error.contains(limit)), "{outcome:?}");
     let outcome = run_with("cobol", "", "print(1)");
     assert!(outcome.sandbox_error().is_some_and(|why| why.contains("not set up")), "{outcome:?}");
     // Of a program that fails by itself nobody asks the checker.
