@@ -253,7 +253,7 @@ impl Session {
         let lock = lock(folder)?;
         let ledger_path = folder.join("ledger.sqlite");
         let ledger = Arc::new(Ledger::open(&ledger_path)?);
-        let sandbox = sandbox(&ingest, args)?;
+        let sandbox = sandbox(&ingest, &configured.config, args)?;
         let runtime = runtime()?;
         let env = Env::read(configured.base.clone());
         let Cast { plan, roles } = cast(&configured, until, |role, model| {
@@ -414,7 +414,7 @@ fn lock(folder: &Path) -> Result<File, CommandError> {
 }
 
 /// A sandbox, if a question needs one.
-fn sandbox(ingest: &Ingest, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, CommandError> {
+fn sandbox(ingest: &Ingest, config: &Config, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, CommandError> {
     let mut needed = false;
     for question in ingest.questions() {
         if question?.kind == QuestionKind::Code {
@@ -425,7 +425,8 @@ fn sandbox(ingest: &Ingest, args: &CommonArgs) -> Result<Option<Arc<Sandbox>>, C
     if !needed {
         return Ok(None);
     }
-    let policy = Policy { unsafe_no_sandbox: args.unsafe_no_sandbox, ..Policy::default() };
+    let languages = config.code.table().expect("a config is checked when it is read");
+    let policy = Policy { unsafe_no_sandbox: args.unsafe_no_sandbox, languages, ..Policy::default() };
     let sandbox = Sandbox::new(policy).map_err(|error| {
         let message = format!("the bank has code questions, and programs cannot be isolated here: {}", error.missing);
         CommandError::failure(message).hint(error.hint)

@@ -102,10 +102,11 @@ impl World for LiveWorld {
                 let execution = execution.clone();
                 let run = move || sandbox.run(&execution.program, &execution.tests, &execution.limits);
                 let outcome = tokio::task::spawn_blocking(run).await.map_err(|error| broken(error.to_string()))?;
-                // Trouble of the sandbox says nothing about the program: it is tried again, not written down.
+                // Trouble of the sandbox says nothing about the program: it is tried again, not written down. That of a
+                // checker would come again.
                 match outcome.sandbox_error() {
-                    Some(error) => Err(broken(error.to_owned())),
-                    None => Ok(Performed::Executed(outcome)),
+                    Some(error) if !outcome.is_final() => Err(broken(error.to_owned())),
+                    _ => Ok(Performed::Executed(outcome)),
                 }
             }
         }

@@ -196,6 +196,7 @@ fn only_the_sandbox_starts_programs_but_for_named_tools() {
         &[
             "crates/gradus-cli/src/commands/doctor.rs",
             "crates/gradus-gguf/src/fetch.rs",
+            "crates/gradus-sandbox/src/language.rs",
             "crates/gradus-sandbox/src/process.rs",
             "crates/gradus-sandbox/src/python.rs",
         ],

@@ -226,6 +226,66 @@ fn code_rows_run_their_tests() {
 }
 
 #[test]
+fn code_rows_say_what_each_test_came_to() {
+    let reference = json!({ "tests": { "type": "stdin", "cases": [
+        { "input": "1", "output": "1" }, { "input": "2", "output": "4" }, { "input": "0", "output": "0" },
+    ] } });
+    let checker =
+        "import sys\nsys.exit(0 if abs(int(open(sys.argv[3]).read())) == int(open(sys.argv[2]).read()) else 1)";
+    let checked = |source: &str| {
+        json!({ "tests": { "type": "stdin", "cases": [{ "input": "3", "output": "3" }],
+            "checker": { "language": "python", "source": source } } })
+    };
+    let row = |id: &str, reference: &Value, answer: &str| json!({ "id": id, "reference": reference, "answer": answer, "form": "bare", "kind": "code" });
+    let mut rows = [
+        row("mixed", &reference, "n = int(input())\nprint(n + n if n else 1 / n)"),
+        row("checked", &checked(checker), "print(-int(input()))"),
+        row("refused", &checked(checker), "print(4)"),
+        row("crashed", &checked("1 / 0"), "print(3)"),
+        row("cobol", &reference, "DISPLAY 1."),
+        row("cpp", &reference, "#include <iostream>\nint main() { int n; std::cin >> n; std::cout << n * n; }"),
+        row("typo", &reference, "int main() { return nothing; }"),
+        row("number", &reference, "print(1)"),
+    ];
+    rows[4]["language"] = "cobol".into();
+    rows[5]["language"] = "c++".into();
+    rows[6]["language"] = "cpp".into();
+    rows[7]["language"] = 5.into();
+    let input = rows.map(|row| row.to_string()).join("\n");
+    let (rows, output) = stream(input.as_bytes());
+    if output.status.code() == Some(3) {
+        println!("skipped: this system cannot isolate programs");
+        return;
+    }
+    let verdicts: Vec<_> = rows[..5].iter().map(|row| row["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["incorrect", "correct", "incorrect", "undecided", "undecided"], "{rows:#?}");
+    assert!(rows[7]["error"].as_str().unwrap().contains("`language` must be a string"), "{}", rows[7]);
+    assert!(rows[3]["explanation"].as_str().unwrap().contains("the checker: ended with code 1: ZeroDivisionError"));
+    assert!(rows[4]["explanation"].as_str().unwrap().contains("language cobol is not set up"));
+    let tests = rows[0]["tests"].as_array().unwrap();
+    assert_eq!((&rows[0]["passed"], &rows[0]["total"], tests.len()), (&json!(1), &json!(3), 3), "{}", rows[0]);
+    for (test, status, detail) in [
+        (&tests[0], "wrong_output", "line 1: `2` instead of `1`"),
+        (&tests[1], "passed", ""),
+        (&tests[2], "runtime_error", "ended with code 1: ZeroDivisionError: division by zero"),
+    ] {
+        assert_eq!(
+            (&test["status"], &test["detail"], &test["in_process"]),
+            (&json!(status), &json!(detail), &json!(false))
+        );
+        assert!(test["cpu_ms"].is_u64() && test["wall_ms"].as_u64() >= Some(1), "{test}");
+        assert!(test["memory_bytes"].as_u64() >= Some(1 << 20), "{test}");
+    }
+    if rows[5]["explanation"].as_str().unwrap().contains("was not found") {
+        println!("skipped: no C++ compiler");
+        return;
+    }
+    assert_eq!(rows[5]["verdict"], "correct", "{}", rows[5]);
+    assert_eq!((&rows[6]["verdict"], &rows[6]["total"]), (&json!("incorrect"), &json!(3)), "{}", rows[6]);
+    assert!(rows[6]["tests"][0]["detail"].as_str().unwrap().starts_with("does not compile: "), "{}", rows[6]);
+}
+
+#[test]
 fn code_rows_without_a_sandbox_are_errors_and_decide_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let rows = folder.path().join("rows.jsonl");

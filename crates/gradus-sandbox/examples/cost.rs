@@ -27,8 +27,7 @@ fn main() {
     let program = |source: &str| Program { language: "python".into(), source: source.into() };
     let whole = program(&format!("{FUNCTION}{ASSERTS}"));
     let apart = program(FUNCTION);
-    let stdin =
-        Tests::Stdin { cases: vec![StdinCase { input: String::new(), output: String::new() }], tolerance: None };
+    let stdin = Tests::stdin(vec![StdinCase { input: String::new(), output: String::new() }]);
     let function =
         Tests::Function { language: "python".into(), entry_point: "double".into(), test_code: ASSERTS.into() };
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -34,7 +34,7 @@ fn main() {
 
     let program = Program { language: "python".into(), source: "print(input())".into() };
     let case = StdinCase { input: "x".into(), output: "x".into() };
-    let tests = Tests::Stdin { cases: vec![case], tolerance: None };
+    let tests = Tests::stdin(vec![case]);
     let plain = || {
         let mut command = Command::new(python);
         command.args(["-I", "-S", "-c", "print(1)"]).stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,30 +1,49 @@
 //! The program in a response: which of the fenced blocks it is, and how a completion becomes a program.
 
-/// The program that `response` holds, in `language`.
-///
-/// - Only what follows the last `</think>` counts; a thought that never ends holds no program.
-/// - Of the fenced blocks (three or more backticks or tildes) the last one tagged with the language wins, else the last
-///   one without a tag. A block that is not closed runs to the end, and counts only if no closed one does.
-/// - Without any fence the whole response is taken if it looks like code: a line begins with one of the language's
-///   own words.
+use std::sync::LazyLock;
+
+use crate::Languages;
+
+/// The program that `response` holds, in `language`, as the built-in table knows it ([`Languages::extract_code`]).
 pub fn extract_code<'a>(response: &'a str, language: &str) -> Option<&'a str> {
-    let said = match response.rfind("</think>") {
-        Some(end) => &response[end + "</think>".len()..],
-        None if response.trim_start().starts_with("<think>") => return None,
-        None => response,
-    };
-    let blocks = blocks(said);
-    if blocks.is_empty() {
-        return looks_like(said, language).then(|| said.trim_matches('\n')).filter(|code| !code.trim().is_empty());
+    BUILT_IN.extract_code(response, language)
+}
+
+static BUILT_IN: LazyLock<Languages> = LazyLock::new(Languages::default);
+
+impl Languages {
+    /// The program that `response` holds, in `language`.
+    ///
+    /// - Only what follows the last `</think>` counts; a thought that never ends holds no program.
+    /// - Of the fenced blocks (three or more backticks or tildes) the last one wins whose tag is the language's name or
+    ///   one of its entry's `fences`, in any case; else the last one without a tag; never one of another language. The
+    ///   tag ends at a blank, comma, colon or brace.
+    /// - A block is closed by a fence of the same letters, at least as long. One that is not closed runs to the end,
+    ///   and counts only if no closed one does.
+    /// - Without any fence the whole response is taken if it looks like code: a line begins with one of the words of
+    ///   Python, C++, JavaScript or Rust. In other languages only fences count.
+    pub fn extract_code<'a>(&self, response: &'a str, language: &str) -> Option<&'a str> {
+        let language = self.name(language).unwrap_or(language);
+        let said = match response.rfind("</think>") {
+            Some(end) => &response[end + "</think>".len()..],
+            None if response.trim_start().starts_with("<think>") => return None,
+            None => response,
+        };
+        let blocks = blocks(said);
+        if blocks.is_empty() {
+            let code = looks_like(said, language).then(|| said.trim_matches('\n'));
+            return code.filter(|code| !code.trim().is_empty());
+        }
+        let fences = self.fences(language);
+        let last = |closed: bool, wanted: &dyn Fn(&str) -> bool| {
+            blocks.iter().rev().find(|block| block.closed == closed && wanted(&block.tag)).map(|block| block.code)
+        };
+        let ours = |tag: &str| fences.iter().any(|fence| fence == tag);
+        last(true, &ours)
+            .or_else(|| last(true, &str::is_empty))
+            .or_else(|| last(false, &ours))
+            .or_else(|| last(false, &str::is_empty))
     }
-    let last = |closed: bool, wanted: &dyn Fn(&str) -> bool| {
-        blocks.iter().rev().find(|block| block.closed == closed && wanted(&block.tag)).map(|block| block.code)
-    };
-    let ours = |tag: &str| tags(language).contains(&tag);
-    last(true, &ours)
-        .or_else(|| last(true, &str::is_empty))
-        .or_else(|| last(false, &ours))
-        .or_else(|| last(false, &str::is_empty))
 }
 
 /// The program made of a prompt that ends inside a function, and a completion of it (HumanEval's form).
@@ -93,17 +112,6 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// How fences name a language.
-fn tags(language: &str) -> &'static [&'static str] {
-    match language {
-        "python" => &["python", "python3", "py", "py3"],
-        "cpp" => &["cpp", "c++", "cxx", "cc"],
-        "javascript" => &["javascript", "js", "node"],
-        "rust" => &["rust", "rs"],
-        _ => &[],
-    }
-}
-
 fn looks_like(text: &str, language: &str) -> bool {
     let starts: &[&str] = match language {
         "python" => &["def ", "class ", "import ", "from ", "print(", "for ", "while ", "if __name__", "@"],
@@ -170,6 +178,27 @@ mod tests {
         check("The answer is 5.", None);
         check("for all n the claim holds", None);
         check("", None);
+    }
+
+    #[test]
+    fn every_language_has_its_fences() {
+        let response = "```c++\nint a;\n```\n```js\nlet a;\n```\n```Rust,ignore\nfn a() {}\n```\n```go\nvar a\n```";
+        for (language, code) in [
+            ("cpp", Some("int a;\n")),
+            ("C++", Some("int a;\n")),
+            ("javascript", Some("let a;\n")),
+            ("rust", Some("fn a() {}\n")),
+            // Not in the table: its name alone.
+            ("go", Some("var a\n")),
+            ("python", None),
+        ] {
+            assert_eq!(extract_code(response, language), code, "{language}");
+        }
+        let mut languages = Languages::default();
+        let go = crate::Language { fences: vec!["golang".into()], ..languages.entry("rust").unwrap().clone() };
+        languages.insert("go", go).unwrap();
+        assert_eq!(languages.extract_code("```golang\nvar b\n```", "go"), Some("var b\n"));
+        assert_eq!(languages.extract_code("var b = 1;", "go"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{StdinCase, Tests};
+use crate::{Checker, StdinCase, Tests};
 
 /// Tests of a HumanEval row: `test` defines `check(candidate)`, `entry_point` names what to hand to it.
 ///
@@ -33,7 +33,9 @@ pub fn from_mbpp(row: &Value) -> Result<Tests, String> {
 ///
 /// Without `fn_name` the inputs and outputs are what a program reads and prints (a list is its lines). With it, each
 /// input is a list of arguments, and the function may be a method of `class Solution`. As in the dataset's own grader
-/// a result also passes if the expected value is a list that holds just it, and tuples count as lists.
+/// a result also passes if the expected value is a list that holds just it, and tuples count as lists. A first argument
+/// and an expected value that are objects with integers for names have integer keys: JSON knows none. TACO's rows are of
+/// the same form; its own grader also takes the first item of a longer list for the whole, which is not done here.
 ///
 /// # Errors
 /// Names the field that is missing or of another form.
@@ -65,14 +67,19 @@ pub fn from_apps(row: &Value) -> Result<Tests, String> {
             .iter()
             .zip(outputs)
             .map(|(input, output)| Ok(StdinCase { input: whole(input, "inputs")?, output: whole(output, "outputs")? }));
-        return Ok(Tests::Stdin { cases: cases.collect::<Result<_, String>>()?, tolerance: None });
+        return Ok(Tests::stdin(cases.collect::<Result<_, String>>()?));
     };
     let name = name.as_str().filter(|name| is_identifier(name)).ok_or("`fn_name` is no name of a function")?;
     let mut test_code = APPS_SAME.to_owned();
     for (input, output) in inputs.iter().zip(outputs) {
         let arguments = input.as_array().ok_or("`inputs` holds something that is no list of arguments")?;
-        let arguments = arguments.iter().map(python).collect::<Result<Vec<_>, _>>()?.join(", ");
-        test_code += &format!("assert same({name}({arguments}), {})\n", python(output)?);
+        let argument = |(at, value)| if at == 0 { with_integer_keys(value) } else { python(value) };
+        let arguments = arguments.iter().enumerate().map(argument).collect::<Result<Vec<_>, _>>()?.join(", ");
+        let expected = match output.as_array().map(Vec::as_slice) {
+            Some([only]) => format!("[{}]", with_integer_keys(only)?),
+            _ => with_integer_keys(output)?,
+        };
+        test_code += &format!("assert same({name}({arguments}), {expected})\n");
     }
     Ok(Tests::Function { language: "python".into(), entry_point: name.into(), test_code })
 }
@@ -88,7 +95,8 @@ def same(found, expected):
 /// Tests of a CodeContests row: `public_tests`, `private_tests`, `generated_tests`, each `{input: [...], output: [...]}`
 /// or a list of `{input, output}`, also as JSON text.
 ///
-/// The dataset has no checkers: of a question with many right outputs only the recorded one passes.
+/// The dataset has no checkers: of a question with many right outputs only the recorded one passes, unless the row was
+/// given a `checker` (see the columns of a bank).
 ///
 /// # Errors
 /// Names the field that is of another form; a question that reads or writes files by name has no tests here.
@@ -125,7 +133,32 @@ pub fn from_codecontests(row: &Value) -> Result<Tests, String> {
     if cases.is_empty() {
         return Err("there are no tests".into());
     }
-    Ok(Tests::Stdin { cases, tolerance: None })
+    Ok(Tests::stdin(cases))
+}
+
+/// Tests of a row of open-r1's Codeforces set: `official_tests`, a list of `{input, output}`, and `generated_checker`, a
+/// Python program of the form of [`Checker`], where many outputs are right.
+///
+/// # Errors
+/// Names the field that is of another form; a question with files or interaction has no tests here.
+pub fn from_codeforces(row: &Value) -> Result<Tests, String> {
+    if row.get("input_mode").and_then(Value::as_str).is_some_and(|mode| mode != "stdio") {
+        return Err("`input_mode` is not `stdio`, and tests use standard input and output only".into());
+    }
+    if row.get("interaction_format").and_then(Value::as_str).is_some_and(|format| !format.trim().is_empty()) {
+        return Err("`interaction_format`: programs that talk to another one cannot be tested".into());
+    }
+    let tests = parsed(row, "official_tests")?.unwrap_or_default();
+    let case =
+        |test: &Value| Some(StdinCase { input: joined_lines(&test["input"])?, output: joined_lines(&test["output"])? });
+    let cases = tests.as_array().and_then(|tests| tests.iter().map(case).collect::<Option<Vec<_>>>());
+    let cases = cases.ok_or("`official_tests` is no list of {input, output}")?;
+    if cases.is_empty() {
+        return Err("there are no tests".into());
+    }
+    let source = row.get("generated_checker").and_then(Value::as_str).filter(|source| !source.trim().is_empty());
+    let checker = source.map(|source| Checker { language: "python".into(), source: source.into() });
+    Ok(Tests::Stdin { cases, tolerance: None, checker, language: "python".into() })
 }
 
 /// Tests of an EvalPlus row: what it itself holds as asserts, in `assertion` (as in MBPP+). `base_input` and
@@ -241,6 +274,20 @@ fn python(value: &Value) -> Result<String, String> {
     })
 }
 
+/// The same, but of an object whose names are all integers its keys are these.
+fn with_integer_keys(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Object(fields) if !fields.is_empty() && fields.keys().all(|key| key.parse::<i64>().is_ok()) => {
+            let fields = fields.iter().map(|(key, item)| {
+                let key: i64 = key.parse().expect("looked at above");
+                Ok(format!("{key}: {}", python(item)?))
+            });
+            Ok(format!("{{{}}}", fields.collect::<Result<Vec<_>, String>>()?.join(", ")))
+        }
+        value => python(value),
+    }
+}
+
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
 
 #[cfg(test)]
@@ -274,14 +321,47 @@ mod tests {
     fn apps_rows_are_of_two_kinds() {
         let row = json!({"input_output": "{\"inputs\": [\"1\\n\", [\"2\", \"3\"]], \"outputs\": [\"1\", [\"5\"]]}"});
         let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
-        assert_eq!(
-            from_apps(&row),
-            Ok(Tests::Stdin { cases: vec![case("1\n", "1"), case("2\n3", "5")], tolerance: None })
-        );
+        assert_eq!(from_apps(&row), Ok(Tests::stdin(vec![case("1\n", "1"), case("2\n3", "5")])));
         let row = json!({"inputs": [[[1, null], "a\"b", {"k": true}]], "outputs": [[1.5]], "fn_name": "f"});
         let Ok(Tests::Function { entry_point, test_code, .. }) = from_apps(&row) else { panic!("a function") };
         assert_eq!(entry_point, "f");
         assert!(test_code.ends_with("assert same(f([1, None], \"a\\\"b\", {\"k\": True}), [1.5])\n"), "{test_code}");
+    }
+
+    #[test]
+    fn integer_keys_come_back_where_json_took_them() {
+        let row = json!({"inputs": [[{"1": 2}, {"3": 4}], [{"1a": 2}, 0]], "outputs": [{"-5": "x"}, [{"6": 7}]], "fn_name": "f"});
+        let Ok(Tests::Function { test_code, .. }) = from_apps(&row) else { panic!("a function") };
+        let asserts: Vec<_> = test_code.lines().filter(|line| line.starts_with("assert")).collect();
+        assert_eq!(
+            asserts,
+            ["assert same(f({1: 2}, {\"3\": 4}), {-5: \"x\"})", "assert same(f({\"1a\": 2}, 0), [{6: 7}])"]
+        );
+    }
+
+    #[test]
+    fn codeforces_rows_bring_their_checker() {
+        let row = json!({
+            "official_tests": [{"input": "1\n", "output": "2\n"}],
+            "generated_checker": "print(1)",
+            "generated_tests": 12,
+            "input_mode": "stdio",
+            "interaction_format": null,
+        });
+        let Ok(Tests::Stdin { cases, checker, .. }) = from_codeforces(&row) else { panic!("stdin") };
+        assert_eq!((cases.len(), checker.unwrap().source.as_str()), (1, "print(1)"));
+        for (field, value, why) in [
+            ("input_mode", json!("file"), "`input_mode`"),
+            ("interaction_format", json!("Ask."), "`interaction_format`"),
+            ("official_tests", json!([{"input": "1"}]), "`official_tests`"),
+            ("official_tests", json!([]), "no tests"),
+            ("official_tests", json!(null), "`official_tests`"),
+        ] {
+            let mut row = row.clone();
+            row[field] = value;
+            let error = from_codeforces(&row).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]
@@ -294,7 +374,7 @@ mod tests {
         });
         let case = |input: &str, output: &str| StdinCase { input: input.into(), output: output.into() };
         let cases = vec![case("1\n", "2\n"), case("2", "4"), case("3", "6")];
-        assert_eq!(from_codecontests(&row), Ok(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(from_codecontests(&row), Ok(Tests::stdin(cases)));
         for (row, why) in [
             (json!({"public_tests": {"input": [], "output": []}}), "no tests"),
             (json!({"public_tests": {"input": ["1"], "output": []}}), "1 inputs and 0 outputs"),

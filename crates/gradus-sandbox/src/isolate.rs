@@ -35,6 +35,17 @@ pub struct Layer {
 pub(crate) enum Memory {
     /// By address space: exact, but runtimes that reserve much more than they use break.
     AddressSpace,
+    /// By what can be written to.
+    Data,
+}
+
+impl Memory {
+    fn resource(self) -> u32 {
+        match self {
+            Self::AddressSpace => libc::RLIMIT_AS,
+            Self::Data => libc::RLIMIT_DATA,
+        }
+    }
 }
 
 /// Version of Landlock that the kernel speaks; 0 is none.
@@ -198,9 +209,6 @@ pub(crate) fn check(result: i32) -> io::Result<()> {
 
 /// Resource limits for one process under `limits`, as (resource, soft, hard). `processes` counts all that its user has.
 pub(crate) fn rlimits(limits: &Limits, memory: Memory, processes: u64) -> Vec<(u32, u64, u64)> {
-    let memory = match memory {
-        Memory::AddressSpace => libc::RLIMIT_AS,
-    };
     let cpu_s = limits.cpu_ms.div_ceil(1000).max(1);
     let mut rlimits = vec![
         // The soft limit is a signal of its own, which says that it was the time.
@@ -208,7 +216,7 @@ pub(crate) fn rlimits(limits: &Limits, memory: Memory, processes: u64) -> Vec<(u
     ];
     rlimits.extend(
         [
-            (memory, limits.memory_bytes),
+            (memory.resource(), limits.memory_bytes),
             (libc::RLIMIT_FSIZE, limits.file_bytes),
             (libc::RLIMIT_NPROC, processes),
             (libc::RLIMIT_NOFILE, 64),
@@ -265,6 +273,15 @@ pub(crate) fn loader(program: &Path) -> Option<PathBuf> {
 }
 
 impl Confinement {
+    /// Counts another part of the memory than the limits were made for.
+    pub(crate) fn limit_memory_by(&mut self, memory: Memory) {
+        for (resource, ..) in &mut self.rlimits {
+            if [libc::RLIMIT_AS, libc::RLIMIT_DATA].contains(resource) {
+                *resource = memory.resource();
+            }
+        }
+    }
+
     /// No layer at all: what probes start from.
     pub(crate) fn none() -> Self {
         Self {

@@ -7,7 +7,7 @@
 //!
 //! let sandbox = Sandbox::new(Policy::default())?;
 //! let program = Program { language: "python".into(), source: "print(int(input()) * 2)".into() };
-//! let tests = Tests::Stdin { cases: vec![StdinCase { input: "21".into(), output: "42".into() }], tolerance: None };
+//! let tests = Tests::stdin(vec![StdinCase { input: "21".into(), output: "42".into() }]);
 //! assert!(sandbox.run(&program, &tests, &Limits::default()).all_passed());
 //! # Ok::<(), gradus_sandbox::NoIsolation>(())
 //! ```
@@ -80,6 +80,8 @@
 //! are run again beside the program, which has loaded before they arrive, and every result must come with a random
 //! word. All of them are marked. A program that goes looking for that word in its own interpreter could forge results.
 //!
+//! Checkers run after the program, in an emptied directory; its output is a file to them.
+//!
 //! What remains possible: test code may use functions that the program itself defines (some of HumanEval's do), and
 //! those can lie; a program may tell what is asked from the arguments alone, and answer from memory.
 //!
@@ -93,16 +95,26 @@
 //! Programs run as `python3 -S -s` in a clean environment with a fixed hash seed: the standard library and nothing
 //! else. A program with a `class Solution`, which is how answers to LeetCode's questions look, finds the usual names
 //! (`List`, `deque`, `math`, ...) defined; `ListNode` and `TreeNode` always are.
+//!
+//! # Other languages
+//!
+//! [`Languages`] is a table of commands: C++, Rust and JavaScript are in it, a policy may add others. The build runs
+//! under the same layers as the program, once for all tests, and what it made lies where the program cannot write. What
+//! does not compile fails every test; a tool that is missing or does not work is trouble of the sandbox. These programs
+//! are tested by standard input and output only.
 
 mod cgroup;
+mod checker;
 mod compare;
 mod extract;
 mod function;
 mod import;
 mod isolate;
+mod language;
 mod livecodebench;
 mod namespaces;
 mod process;
+mod program;
 mod python;
 mod sandbox;
 mod scratch;
@@ -110,9 +122,11 @@ mod seccomp;
 mod server;
 mod starvation;
 
+pub use checker::Checker;
 pub use extract::{extract_code, join_completion};
-pub use import::{from_apps, from_codecontests, from_evalplus, from_humaneval, from_mbpp};
+pub use import::{from_apps, from_codecontests, from_codeforces, from_evalplus, from_humaneval, from_mbpp};
 pub use isolate::Layer;
+pub use language::{BUILD_LIMITS, Language, Languages, MemoryLimit};
 pub use livecodebench::from_livecodebench;
 pub use sandbox::{NoIsolation, Policy, Sandbox};
 
@@ -139,6 +153,12 @@ pub enum Tests {
         /// How far numbers in the output may be off; without it they are compared as exact decimals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tolerance: Option<FloatTolerance>,
+        /// Decides in place of the comparison where many outputs are right.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checker: Option<Checker>,
+        /// Language that programs are asked for.
+        #[serde(default = "python", skip_serializing_if = "is_python")]
+        language: String,
     },
     /// Test code that calls the program's functions.
     Function {
@@ -153,8 +173,25 @@ pub enum Tests {
     },
 }
 
+impl Tests {
+    /// Cases for programs in Python, compared without tolerance.
+    pub fn stdin(cases: Vec<StdinCase>) -> Self {
+        Self::Stdin { cases, tolerance: None, checker: None, language: python() }
+    }
+
+    /// The language that programs are asked for.
+    pub fn language(&self) -> &str {
+        let (Self::Stdin { language, .. } | Self::Function { language, .. }) = self;
+        language
+    }
+}
+
 fn python() -> String {
     "python".into()
+}
+
+fn is_python(language: &str) -> bool {
+    language == "python"
 }
 
 /// One run of a program that reads standard input.
@@ -257,6 +294,12 @@ pub struct TestOutcome {
 /// Bytes of a program's output that an outcome keeps.
 pub const EXCERPT_BYTES: usize = 2048;
 
+/// Trouble of a checker begins with this, if it would come again.
+const CHECKER: &str = "the checker: ";
+
+/// Trouble of tests of a kind that cannot be run begins with this.
+const TESTS: &str = "the tests: ";
+
 /// Result of a program over its tests.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Outcome {
@@ -275,6 +318,12 @@ impl Outcome {
     /// Whether every test passed. An outcome without tests did not pass.
     pub fn all_passed(&self) -> bool {
         self.total > 0 && self.passed() == self.total
+    }
+
+    /// Whether another run would come to the same: there is no trouble but that of a checker or of the kind of tests.
+    pub fn is_final(&self) -> bool {
+        let mut broken = self.tests.iter().filter(|test| test.status == Status::SandboxError);
+        broken.all(|test| [CHECKER, TESTS].iter().any(|whose| test.detail.starts_with(whose)))
     }
 
     /// Why nothing can be said about the program, if so.

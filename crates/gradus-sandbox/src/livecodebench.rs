@@ -42,7 +42,7 @@ pub fn from_livecodebench(row: &Value) -> Result<Tests, String> {
         }
     }
     match (stdin.is_empty(), functional.is_empty()) {
-        (false, true) => Ok(Tests::Stdin { cases: stdin, tolerance: None }),
+        (false, true) => Ok(Tests::stdin(stdin)),
         (true, false) => function(row, &functional),
         (true, true) => Err("there are no tests".into()),
         (false, false) => Err("tests of both types in one row".into()),
@@ -183,10 +183,10 @@ mod tests {
             "metadata": "{}",
         });
         let cases = vec![case("1\n", "2\n"), case("2\n", "4\n"), case("5\n", "10\n")];
-        assert_eq!(from_livecodebench(&row), Ok(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(from_livecodebench(&row), Ok(Tests::stdin(cases)));
         let plain = json!({"private_test_cases": [{"input": "", "output": "1", "testtype": "stdin"}]});
         let cases = vec![case("", "1")];
-        assert_eq!(from_livecodebench(&plain), Ok(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(from_livecodebench(&plain), Ok(Tests::stdin(cases)));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Job<'a> {
     pub(crate) stdin: &'a [u8],
     /// Where Python finds further modules.
     pub(crate) packages: &'a [PathBuf],
+    /// Environment variables besides those that all programs have.
+    pub(crate) environment: Vec<(String, String)>,
     /// The descriptor on which the program reports; read to its end.
     pub(crate) report: Option<(OwnedFd, OwnedFd)>,
     pub(crate) confinement: Confinement,
@@ -73,6 +75,7 @@ pub(crate) fn run(job: Job<'_>) -> io::Result<Ended> {
         server.fork(request, &given, &job.confinement.rlimits)?
     } else {
         let mut command = command(job.program, job.args, job.directory, job.packages, job.confinement);
+        command.envs(job.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(stdin).stdout(stdout_there).stderr(stderr_there);
         Group::of(command.spawn()?.id())
     };

@@ -24,6 +24,18 @@ pub(crate) struct Python {
     pub(crate) server: Vec<u8>,
 }
 
+/// What programs of every language read: the system's libraries.
+pub(crate) const SYSTEM: [&str; 8] = [
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/nix/store",
+];
+
 /// Flags for programs: no site-packages, no user's directory. (`-I` would also ignore the hash seed that we fix.)
 pub(crate) const FLAGS: [&str; 2] = ["-S", "-s"];
 
@@ -62,20 +74,10 @@ fn ask(path: &Path) -> Option<Python> {
     executable.extend(isolate::loader(&program));
     // A prefix such as / would open everything; what matters of it is its library directory.
     let libraries = [prefix.join("lib"), prefix.join("lib64")];
-    let system = [
-        "/usr/lib",
-        "/usr/lib64",
-        "/usr/share/zoneinfo",
-        "/lib",
-        "/lib64",
-        "/etc/ld.so.cache",
-        "/etc/localtime",
-        "/nix/store",
-    ];
     let readable = libraries
         .into_iter()
         .chain(lines.map(PathBuf::from))
-        .chain(system.map(PathBuf::from))
+        .chain(SYSTEM.map(PathBuf::from))
         .filter(|path| path.exists())
         .collect();
     let start = compile(&program, include_str!("start.py"))?;

@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 use crate::cgroup::{Entered, Groups};
 use crate::function;
 use crate::isolate::{self, Confinement, Filters, Layer, Memory};
+use crate::language::{Languages, PYTHON};
 use crate::namespaces::{self, Files, Found, Namespaces};
-use crate::process::{self, Ended, Exit, Job};
+use crate::process::{self, Ended, Job};
+use crate::program;
 use crate::python::{self, Python};
 use crate::scratch::Slot;
 use crate::server::{self, Server};
-use crate::{EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TestOutcome, Tests, compare};
+use crate::{
+    EXCERPT_BYTES, FloatTolerance, Limits, Outcome, Program, Status, StdinCase, TESTS, TestOutcome, Tests, compare,
+};
 
 /// What the sandbox may and must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Policy {
     pub python: Option<PathBuf>,
     /// Directories of further Python modules that programs may import, for banks whose solutions need them.
     pub packages: Vec<PathBuf>,
+    /// Languages beside Python. Their tools are looked for when they are first needed.
+    pub languages: Languages,
     /// Where scratch directories are made, instead of the system's temporary directory. A `tmpfs` is fastest.
     pub scratch: Option<PathBuf>,
     /// As root: user ids from here on are the programs' own, one per slot; choose ones that nobody has.
@@ -55,6 +61,7 @@ impl Default for Policy {
             warm: true,
             python: None,
             packages: Vec::new(),
+            languages: Languages::default(),
             scratch: None,
             // Of the range for short-lived users (61184 to 65519), a part that differs from process to process:
             // limits on processes are counted by user.
@@ -97,6 +104,7 @@ pub struct Sandbox {
     slots: Mutex<Slots>,
     freed: Condvar,
     tasks: Mutex<Option<(Instant, u64)>>,
+    pub(crate) tools: Mutex<program::Found>,
     /// Gone after the slots, whose groups stand in it.
     groups: Result<Groups, String>,
     /// Removed with all slots when the sandbox goes.
@@ -148,6 +156,7 @@ impl Sandbox {
             freed: Condvar::new(),
             tasks: Mutex::new(None),
             groups: Err(String::new()),
+            tools: Mutex::default(),
             base,
             policy: Policy { slots: policy.slots.max(1), ..policy },
         };
@@ -199,13 +208,34 @@ impl Sandbox {
     /// The interpreter that runs `language`, and its version; or why there is none.
     pub fn interpreter(&self, language: &str) -> Result<(&Path, &str), String> {
         match language {
-            "python" => self
-                .python
-                .as_ref()
-                .map(|python| (python.program.as_path(), python.version.as_str()))
-                .ok_or_else(|| format!("language python is not set up: {}", self.no_python)),
+            PYTHON => self.python().map(|python| (python.program.as_path(), python.version.as_str())),
             _ => Err(format!("language {language} is not set up")),
         }
+    }
+
+    pub(crate) fn python(&self) -> Result<&Python, String> {
+        self.python.as_ref().ok_or_else(|| format!("language python is not set up: {}", self.no_python))
+    }
+
+    /// The languages of the policy.
+    pub fn languages(&self) -> &Languages {
+        &self.policy.languages
+    }
+
+    pub(crate) fn is_fail_fast(&self) -> bool {
+        self.policy.fail_fast
+    }
+
+    pub(crate) fn has_own_uids(&self) -> bool {
+        self.own_uid
+    }
+
+    pub(crate) fn has_landlock(&self) -> bool {
+        self.landlock
+    }
+
+    pub(crate) fn base(&self) -> &Path {
+        self.base.path()
     }
 
     /// Runs `program` against `tests`, each under `limits`. Blocks; waits for a free slot first.
@@ -220,12 +250,32 @@ impl Sandbox {
         if total == 0 {
             return Outcome { tests: vec![error_outcome("there are no tests".into())], total: 1 };
         }
-        if let Err(detail) = self.interpreter(&program.language) {
-            return broken(detail);
+        let language = self.languages().name(&program.language).unwrap_or(&program.language);
+        if language != program.language {
+            let program = Program { language: language.to_owned(), source: program.source.clone() };
+            return self.run(&program, tests, limits);
         }
-        let python = self.python.as_ref().expect("the interpreter was just found");
+        if let Tests::Stdin { checker, .. } = tests
+            && (program.language != PYTHON || checker.is_some())
+        {
+            if let Err(why) = self.prepare_languages(program, checker.as_ref()) {
+                return broken(why);
+            }
+            return match self.in_slot(|slot| Ok(self.run_cases(slot, program, tests, limits))) {
+                Ok(tests) => Outcome { tests, total },
+                Err(error) => broken(format!("the program could not be started: {error}")),
+            };
+        }
+        let python = match self.python() {
+            Ok(python) if program.language == PYTHON => python,
+            Ok(_) if self.languages().entry(&program.language).is_none() => {
+                return broken(format!("language {} is not set up", program.language));
+            }
+            Ok(_) => return broken(format!("{TESTS}function tests in {} are not known", program.language)),
+            Err(detail) => return broken(detail),
+        };
         match tests {
-            Tests::Function { language, .. } if *language != program.language => {
+            Tests::Function { language, .. } if self.languages().name(language) != Some(PYTHON) => {
                 broken(format!("tests in {language} cannot call a program in {}", program.language))
             }
             Tests::Function { entry_point, test_code, .. } => {
@@ -241,7 +291,7 @@ impl Sandbox {
                 }
                 Outcome { tests, total }
             }
-            Tests::Stdin { cases, tolerance } => {
+            Tests::Stdin { cases, tolerance, .. } => {
                 let mut outcomes = Vec::new();
                 let result = self.in_slot(|slot| {
                     for case in cases {
@@ -278,32 +328,7 @@ impl Sandbox {
             job.server = server.map(|server| (server, "stdin"));
             process::run(job)
         })?;
-        let mut outcome = base_outcome(&ended);
-        let stdout = String::from_utf8_lossy(&ended.stdout);
-        (outcome.status, outcome.detail) = match (function::end(&ended, limits), ended.exit) {
-            (Some(end), _) => end,
-            (None, Exit::Code(0)) => match compare::compare(&stdout, &case.output, tolerance) {
-                Ok(()) => (Status::Passed, String::new()),
-                Err(detail) => (Status::WrongOutput, detail),
-            },
-            (None, exit) => {
-                let last = outcome.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                let status = if last.starts_with("MemoryError") { Status::Memory } else { Status::RuntimeError };
-                let how = match exit {
-                    Exit::Code(code) => format!("ended with code {code}"),
-                    Exit::Signal(signal) => format!("ended by signal {signal}"),
-                };
-                (
-                    status,
-                    if last.is_empty() {
-                        how
-                    } else {
-                        format!("{how}: {}", last.chars().take(300).collect::<String>())
-                    },
-                )
-            }
-        };
-        Ok(outcome)
+        Ok(program::outcome(&ended, limits, |stdout| compare::compare(stdout, &case.output, tolerance)))
     }
 
     fn run_function(
@@ -371,7 +396,7 @@ impl Sandbox {
         Server::start(&python.program, START, &slot.directory, &self.policy.packages, confinement)
     }
 
-    fn job<'a>(
+    pub(crate) fn job<'a>(
         &'a self,
         slot: &'a Slot,
         program: &'a Path,
@@ -391,6 +416,7 @@ impl Sandbox {
             directory: &slot.directory,
             stdin,
             packages: &self.policy.packages,
+            environment: Vec::new(),
             report: None,
             confinement: Confinement {
                 ruleset: slot.ruleset.clone(),
@@ -423,7 +449,7 @@ impl Sandbox {
     }
 
     /// Waits for a slot, runs `work` in it, and leaves it empty.
-    fn in_slot<T>(&self, work: impl FnOnce(&Slot) -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn in_slot<T>(&self, work: impl FnOnce(&Slot) -> io::Result<T>) -> io::Result<T> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.in_use >= self.policy.slots {
             slots = self.freed.wait(slots).unwrap_or_else(PoisonError::into_inner);
@@ -586,7 +612,7 @@ impl Sandbox {
             python.readable.extend(self.policy.packages.iter().cloned());
             self.python = Some(python);
             let case = StdinCase { input: "ready".into(), output: "ready".into() };
-            let outcome = self.run(&program, &Tests::Stdin { cases: vec![case], tolerance: None }, &limits);
+            let outcome = self.run(&program, &Tests::stdin(vec![case]), &limits);
             let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
             if outcome.all_passed() {
                 return;
@@ -604,10 +630,10 @@ impl Sandbox {
 const MOST_FAILURES: u32 = 3;
 
 /// The name under which programs are put into their directory.
-const MAIN: &str = "main.py";
+pub(crate) const MAIN: &str = "main.py";
 
 /// What runs it. A program may overwrite these: by then they have been read.
-const START: &str = "start.pyc";
+pub(crate) const START: &str = "start.pyc";
 const RUNNER: &str = "runner.pyc";
 
 struct Lease<'a> {
@@ -625,7 +651,7 @@ impl Drop for Lease<'_> {
     }
 }
 
-fn base_outcome(ended: &Ended) -> TestOutcome {
+pub(crate) fn base_outcome(ended: &Ended) -> TestOutcome {
     let start = &ended.stdout[..ended.stdout.len().min(EXCERPT_BYTES)];
     let end = &ended.stderr[ended.stderr.len().saturating_sub(EXCERPT_BYTES)..];
     TestOutcome {
@@ -640,7 +666,7 @@ fn base_outcome(ended: &Ended) -> TestOutcome {
     }
 }
 
-fn error_outcome(detail: String) -> TestOutcome {
+pub(crate) fn error_outcome(detail: String) -> TestOutcome {
     TestOutcome {
         status: Status::SandboxError,
         detail,

@@ -51,11 +51,10 @@ fn allowed() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendErro
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, u64::from(namespaces), 0)?])?]);
     // Limits of the caller alone: another process of this user may be the one that judges it.
     rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![equal(0, 0)?])?]);
-    // The type's low bits are the kind, the rest flags. A datagram socket could address sockets outside.
-    rules.insert(
-        libc::SYS_socketpair,
-        vec![SeccompRule::new(vec![equal(0, libc::AF_UNIX as u64)?, masked(1, 0xf, libc::SOCK_STREAM as u64)?])?],
-    );
+    // The type's low bits are the kind, the rest flags. A datagram socket could address sockets outside; the other
+    // kinds know their peer only. (Rust's library starts other programs with the help of a pair of packet sockets.)
+    let pair = |kind: i32| SeccompRule::new(vec![equal(0, libc::AF_UNIX as u64)?, masked(1, 0xf, kind as u64)?]);
+    rules.insert(libc::SYS_socketpair, vec![pair(libc::SOCK_STREAM)?, pair(libc::SOCK_SEQPACKET)?]);
     let one_of = |index, values: &[u64]| {
         values.iter().map(|value| SeccompRule::new(vec![equal(index, *value)?])).collect::<Result<Vec<_>, _>>()
     };

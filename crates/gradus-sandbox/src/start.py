@@ -7,7 +7,7 @@ def start():
     import builtins
 
     builtins.exit = builtins.quit = sys.exit
-    sys.argv[:] = ['main.py']
+    sys.argv[0] = 'main.py'
     # The program is this module from here on, and finds no name in it that it did not make.
     module = sys.modules['__main__'].__dict__
     del module['start']

@@ -126,7 +126,7 @@ fn cheat_at_tests() {
         // The naive runner takes an exit code of 0, with the right (here: any) output, for a pass.
         let program = Program { language: "python".into(), source: format!("{cheat}\n{TESTS}") };
         let case = StdinCase { input: String::new(), output: String::new() };
-        let fooled = naive.run(&program, &Tests::Stdin { cases: vec![case], tolerance: None }, &Limits::default());
+        let fooled = naive.run(&program, &Tests::stdin(vec![case]), &Limits::default());
         let status = fooled.tests[0].status;
         assert!(
             matches!(status, Status::Passed | Status::WrongOutput),
@@ -160,7 +160,7 @@ fn cheats_pass_no_test_that_their_answers_do_not() {
 fn expected_outputs_are_nowhere_in_the_child() {
     let source = "import os\nfound = []\nfor root, _, files in os.walk('.'):\n    for file in files:\n        if file != 'main.py': found.append(open(os.path.join(root, file), 'rb').read())\nfor fd in range(3, 64):\n    try: found.append(os.read(fd, 1000))\n    except OSError: pass\nprint(''.join(map(str, found)) + str(os.environ))";
     let case = StdinCase { input: "x".into(), output: "needle".into() };
-    let outcome = run(source, &Tests::Stdin { cases: vec![case], tolerance: None });
+    let outcome = run(source, &Tests::stdin(vec![case]));
     assert_eq!(outcome.tests[0].status, Status::WrongOutput);
     assert!(!outcome.tests[0].stdout.contains("needle"));
 }

@@ -179,8 +179,7 @@ impl Drop for Victims {
 }
 
 fn escapes(sandbox: &Sandbox, source: &str) -> (bool, String) {
-    let tests =
-        Tests::Stdin { cases: vec![StdinCase { input: String::new(), output: "nothing".into() }], tolerance: None };
+    let tests = Tests::stdin(vec![StdinCase { input: String::new(), output: "nothing".into() }]);
     let program = Program { language: "python".into(), source: source.into() };
     let outcome = sandbox.run(&program, &tests, &Limits { wall_ms: 10_000, ..Limits::default() });
     let test = &outcome.tests[0];
@@ -252,8 +251,7 @@ fn attack(open: &Sandbox, closed: &[Sandbox]) {
 fn a_daemon_does_not_survive() {
     let source = "import os, time, sys\nif os.fork() == 0:\n    try:\n        os.setsid()\n    except OSError:\n        pass\n    if os.fork() == 0:\n        print(os.getpid(), flush=True)\n        os.close(1); os.close(2)\n        time.sleep(60)\n    os._exit(0)\nos.wait(); time.sleep(0.2)\n";
     let survivor = |sandbox: &Sandbox| -> bool {
-        let tests =
-            Tests::Stdin { cases: vec![StdinCase { input: String::new(), output: String::new() }], tolerance: None };
+        let tests = Tests::stdin(vec![StdinCase { input: String::new(), output: String::new() }]);
         let program = Program { language: "python".into(), source: source.into() };
         let outcome = sandbox.run(&program, &tests, &Limits::default());
         let pid: i32 = outcome.tests[0].stdout.trim().parse().unwrap_or_else(|_| panic!("{outcome:?}"));

@@ -40,14 +40,14 @@ fn layer(sandbox: &Sandbox, name: &str) -> (bool, String) {
 fn works(sandbox: &Sandbox) -> bool {
     let program = Program { language: "python".into(), source: "print(input())".into() };
     let cases = vec![StdinCase { input: "x".into(), output: "x".into() }];
-    sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default()).all_passed()
+    sandbox.run(&program, &Tests::stdin(cases), &Limits::default()).all_passed()
 }
 
 /// Whether a program prints True.
 fn prints(sandbox: &Sandbox, source: &str) -> bool {
     let program = Program { language: "python".into(), source: source.into() };
     let cases = vec![StdinCase { input: String::new(), output: "True".into() }];
-    sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default()).all_passed()
+    sandbox.run(&program, &Tests::stdin(cases), &Limits::default()).all_passed()
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn with_control_groups_memory_and_processes_are_counted_together() {
     let run = |source: &str, limits: &Limits| {
         let program = Program { language: "python".into(), source: source.into() };
         let cases = vec![StdinCase { input: String::new(), output: "12".into() }];
-        sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, limits).tests.remove(0)
+        sandbox.run(&program, &Tests::stdin(cases), limits).tests.remove(0)
     };
     let limits = Limits { memory_bytes: 128 << 20, processes: 12, ..Limits::default() };
     // Each of them keeps to the limit.

@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
 
 fn stdin(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
     let cases = vec![StdinCase { input: "1\n".into(), output: "1".into() }];
-    sandbox.run(&python(source), &Tests::Stdin { cases, tolerance: None }, limits)
+    sandbox.run(&python(source), &Tests::stdin(cases), limits)
 }
 
 fn function(sandbox: &Sandbox, source: &str, limits: &Limits) -> Outcome {
@@ -124,7 +124,7 @@ fn what_is_wrong_with_the_tests_is_no_verdict_on_the_program() {
     };
     assert!(run("python", function("assert f(1) ==")).is_some_and(|why| why.contains("does not compile")));
     assert!(run("python", function("")).is_some_and(|why| why.contains("no test")));
-    assert!(run("python", Tests::Stdin { cases: vec![], tolerance: None }).is_some());
+    assert!(run("python", Tests::stdin(vec![])).is_some());
     assert_eq!(run("cobol", function("assert f(1) == 1")).as_deref(), Some("language cobol is not set up"));
     for needs in
         ["import nowhere", "from math import nothing", "def check(candidate):\n    import nowhere\n    assert True"]
@@ -140,7 +140,7 @@ fn fail_fast_stops_at_the_first_failure() {
     let _alone = ALONE.lock();
     let sandboxes = paths::both(Policy { fail_fast: true, ..Policy::default() });
     let case = |output: &str| StdinCase { input: String::new(), output: output.into() };
-    let tests = Tests::Stdin { cases: vec![case("1"), case("2"), case("1")], tolerance: None };
+    let tests = Tests::stdin(vec![case("1"), case("2"), case("1")]);
     let outcome = paths::same(&sandboxes, |sandbox| sandbox.run(&python("print(1)"), &tests, &LIMITS));
     assert_eq!((outcome.tests.len(), outcome.passed(), outcome.total), (2, 1, 3));
     let outcome = paths::same(&sandboxes, |sandbox| function(sandbox, "def f(x): return 0", &LIMITS));

@@ -45,7 +45,7 @@ fn beside(others: usize, raised: i32, source: &str, limits: &Limits) -> TestOutc
             pin();
             let program = Program { language: "python".into(), source: source.into() };
             let cases = vec![StdinCase { input: String::new(), output: "1".into() }];
-            sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, limits)
+            sandbox.run(&program, &Tests::stdin(cases), limits)
         });
         let outcome = run.join();
         over.store(true, Ordering::Relaxed);

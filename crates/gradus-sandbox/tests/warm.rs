@@ -28,7 +28,7 @@ fn run(sandbox: &Sandbox, source: &str) -> Outcome {
     let cases = vec![StdinCase { input: "one\ntwo\n".into(), output: "right".into() }];
     let program = Program { language: "python".into(), source: source.into() };
     let limits = Limits { wall_ms: 10_000, cpu_ms: 5_000, ..Limits::default() };
-    sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &limits)
+    sandbox.run(&program, &Tests::stdin(cases), &limits)
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_program_ends_with_the_process_that_runs_it() {
         let sandbox = Sandbox::new(Policy { scratch: Some(scratch.into()), ..policy() }).unwrap();
         let program = Program { language: "python".into(), source: SOURCE.into() };
         let cases = vec![StdinCase { input: String::new(), output: String::new() }];
-        sandbox.run(&program, &Tests::Stdin { cases, tolerance: None }, &Limits::default());
+        sandbox.run(&program, &Tests::stdin(cases), &Limits::default());
         return;
     }
     let _alone = ALONE.lock();

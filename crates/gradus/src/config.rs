@@ -3,6 +3,7 @@
 //! Every setting that the papers leave open stands here by name, with our default and a word on whether it
 //! is a guess. Secrets are named by environment variable, never written.
 
+mod code;
 mod model;
 mod read;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::question::Kind;
 
+pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use model::{ModelConfig, Price};
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
@@ -49,6 +51,8 @@ pub struct Config {
     pub probe: Probe,
     /// How answers are judged.
     pub judging: Judging,
+    /// What programs may be written in.
+    pub code: Code,
     /// How attempts become a level.
     pub grade: Grade,
     /// Which questions are drawn.
@@ -454,6 +458,9 @@ impl Default for Driver {
 impl Config {
     /// Whether the values make sense together.
     fn checked(self) -> Result<Self, ConfigError> {
+        if let Err((name, why)) = self.code.table() {
+            return Err(ConfigError { message: format!("`code.languages.{name}`: {why}"), hint: None });
+        }
         let wrong = |path: &str, wanted: &str, found: String| {
             Err(ConfigError { message: format!("`{path}` must be {wanted}, and is {found}"), hint: None })
         };

@@ -248,12 +248,13 @@ impl Ingest {
             Some(path) => overrides::read(base, path)?,
             None => Vec::new(),
         };
+        let languages = Arc::new(config.code.table().expect("a config is checked when it is read"));
         let banks = config.bank.iter().map(|bank| {
             let file = match builtin {
                 Some(bytes) if bank.path.as_os_str() == "builtin" => BankFile::memory("builtin", bytes),
                 _ => BankFile::find(base, &bank.path)?,
             };
-            let mapping = Mapping::new(bank, file.stem());
+            let mapping = Mapping::new(bank, file.stem(), languages.clone());
             Ok(Bank { file, mapping })
         });
         let banks = banks.collect::<Result<Vec<_>, _>>()?;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use gradus_model::{Completion, Finish};
-use gradus_sandbox::{Limits, Program, Status, Tests};
+use gradus_sandbox::{Languages, Limits, Program, Status, Tests};
 use gradus_verify::{Answer, Form, Reference};
 
 use crate::attempt::{Key, Source};
@@ -19,6 +19,8 @@ use crate::work::{Answered, Execution, Next, Outcome as WorkOutcome, Reason, Slo
 pub struct Judge {
     /// Limits of each test of a code question.
     pub limits: Limits,
+    /// What programs may be written in.
+    pub languages: Arc<Languages>,
 }
 
 impl From<&config::Judging> for Judge {
@@ -29,7 +31,7 @@ impl From<&config::Judging> for Judge {
             memory_bytes: config.memory_bytes,
             ..Limits::default()
         };
-        Self { limits }
+        Self { limits, languages: Arc::default() }
     }
 }
 
@@ -171,19 +173,24 @@ fn by_tests(
     let Some(tests) = &question.tests else {
         return verdict(Outcome::Undecided, None, "the question has no tests".into(), None);
     };
-    let language = match &**tests {
-        Tests::Function { language, .. } => language.as_str(),
-        Tests::Stdin { .. } => "python",
-    };
+    let languages = &config.languages;
+    let canonical = |name| languages.name(name).unwrap_or(name);
+    let language = canonical(tests.language());
     let text = completion.answer.as_deref().unwrap_or_default();
-    let Some(source) = program(text, language, &question.starter) else {
+    let Some(source) = program(languages, text, language, &question.starter) else {
         let explanation = format!("no {language} code in the answer");
         return verdict(Outcome::NoAnswer, None, explanation, None);
     };
     let slot = Slot { step: Step::Execute, ..slot };
     let Some(answered) = find(answers, slot) else {
         let program = Program { language: language.to_owned(), source };
-        let execution = Execution { program, tests: tests.clone(), limits: config.limits };
+        let checker = match &**tests {
+            Tests::Stdin { checker: Some(checker), .. } => Some(canonical(&checker.language)),
+            _ => None,
+        };
+        let entry = |name: &str| Some((name.to_owned(), languages.entry(name)?.clone()));
+        let entries = [Some(language), checker].into_iter().flatten().filter_map(entry).collect();
+        let execution = Execution { program, tests: tests.clone(), limits: config.limits, entries };
         return Next::Ask(vec![Work { slot, task: Task::Execute(Arc::new(execution)) }]);
     };
     match &answered.outcome {
@@ -219,8 +226,8 @@ fn by_tests(
 }
 
 /// The program in an answer, behind the code it was asked to complete. A bare completion needs no fence.
-fn program(text: &str, language: &str, starter: &str) -> Option<String> {
-    let code = gradus_sandbox::extract_code(text, language);
+fn program(languages: &Languages, text: &str, language: &str, starter: &str) -> Option<String> {
+    let code = languages.extract_code(text, language);
     if starter.is_empty() {
         return code.map(str::to_owned);
     }

@@ -121,13 +121,10 @@ impl Prompts {
         if question.kind == Kind::Code && !question.starter.is_empty() && !text.contains(question.starter.trim()) {
             text.push_str(&format!("\n\nBegin with this code:\n{}", question.starter.trim_end()));
         }
-        let language = match question.tests.as_deref() {
-            Some(Tests::Function { language, entry_point, test_code }) => {
-                text.push_str(&interface(&text, entry_point, test_code));
-                language
-            }
-            _ => "python",
-        };
+        if let Some(Tests::Function { entry_point, test_code, .. }) = question.tests.as_deref() {
+            text.push_str(&interface(&text, entry_point, test_code));
+        }
+        let language = question.tests.as_deref().map_or("python", Tests::language);
         template.trim_end().replace("{language}", language).replace("{question}", &text)
     }
 }

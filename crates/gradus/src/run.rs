@@ -98,7 +98,8 @@ impl Plan {
             extra: model.extra,
             prompts: prompts.clone(),
         };
-        let judge = Judge::from(&config.judging);
+        let languages = config.code.table().expect("a config is checked when it is read");
+        let judge = Judge { languages: Arc::new(languages), ..Judge::from(&config.judging) };
         Self {
             seed: config.seed,
             probe: Probe {

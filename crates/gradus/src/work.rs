@@ -1,9 +1,10 @@
 //! What a stage can ask the world for, and what it can say about a question.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gradus_model::{Completion, Identity, Message, Sampling};
-use gradus_sandbox::{Limits, Program, Tests};
+use gradus_sandbox::{Language, Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
 use crate::attempt::{Key, Source};
@@ -97,6 +98,8 @@ pub struct Execution {
     pub tests: Arc<Tests>,
     /// Under which limits.
     pub limits: Limits,
+    /// How it is built and run: the entries of its language and of its checker's, none for Python.
+    pub entries: BTreeMap<String, Language>,
 }
 
 impl Generation {
@@ -116,14 +119,18 @@ impl Generation {
 impl Execution {
     /// Everything that determines the outcome.
     pub fn payload(&self) -> Value {
-        json!({
+        let mut payload = json!({
             "kind": "execution",
             "runner": gradus_sandbox::VERSION,
             "language": self.program.language,
             "source": self.program.source,
             "tests": *self.tests,
             "limits": self.limits,
-        })
+        });
+        if !self.entries.is_empty() {
+            payload["languages"] = json!(self.entries);
+        }
+        payload
     }
 }
 

@@ -15,7 +15,7 @@ use gradus::question::{Kind, Question, Tolerance};
 use gradus::verdict::{Outcome, Verdict};
 use gradus::work::{Answered, Next, Outcome as Done, Reason, Slot, Step, Task};
 use gradus_model::{Completion, Finish};
-use gradus_sandbox::{Status, Tests};
+use gradus_sandbox::{Checker, Status, StdinCase, Tests};
 
 const SLOT: Slot = Slot { source: Source::Student, attempt: 0, step: Step::Generate };
 
@@ -144,6 +144,45 @@ fn a_failed_generation_has_a_reason_and_no_verdict() {
     let Next::Done(failed) = ask(&question(Kind::Math, &["4"]), Done::Failed(reason.clone()), None) else { panic!() };
     assert_eq!((failed.outcome(), failed.result.clone().unwrap_err()), (None, reason));
     assert!(!failed.is_sound() && !failed.is_truncated());
+}
+
+#[test]
+fn a_program_in_another_language_is_run_by_its_entry_which_is_part_of_the_key() {
+    let cases = vec![StdinCase { input: "1".into(), output: "1".into() }];
+    let tests = |language: &str, checker: &str| Tests::Stdin {
+        cases: cases.clone(),
+        tolerance: None,
+        checker: (!checker.is_empty()).then(|| Checker { language: checker.into(), source: "x".into() }),
+        language: language.into(),
+    };
+    let run = |yaml: &str, tests: Tests, answer: &str| {
+        let config = Config::read(yaml, &[]).unwrap();
+        let judge = Judge { languages: Arc::new(config.code.table().unwrap()), ..judge() };
+        let question = Question { tests: Some(Arc::new(tests)), ..question(Kind::Code, &[]) };
+        let answer = Done::Completed(completion(Some(answer), Finish::Stop));
+        let answers = [Answered { slot: SLOT, key: Key([1; 32]), outcome: answer }];
+        match judge::next(&judge, &question, SLOT, &answers[0], &answers) {
+            Next::Ask(work) => work[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (cpp, python) = ("```c++\nint main() {}\n```", "```python\nprint(1)\n```");
+    let work = run("", tests("C++", ""), cpp);
+    let Task::Execute(execution) = &work.task else { panic!("{work:?}") };
+    assert_eq!((execution.program.language.as_str(), execution.program.source.as_str()), ("cpp", "int main() {}\n"));
+    assert_eq!(execution.entries.keys().collect::<Vec<_>>(), ["cpp"]);
+    let key = |work: &gradus::work::Work| work.keys().1.attempt;
+    let faster = "code: {languages: {cpp: {build: [g++, -O3, -o, '{dir}/main', '{dir}/main.cpp']}}}";
+    assert_ne!(key(&work), key(&run(faster, tests("C++", ""), cpp)));
+    // What does not take part in the run is not in the key.
+    let other = "code: {languages: {go: {file: main.go, run: [go, run]}, cpp: {fences: [c++, cplusplus]}}}";
+    assert_eq!(key(&work), key(&run(other, tests("C++", ""), cpp)));
+    // Nor does the table touch what Python answers were recorded under.
+    let work = run(faster, tests("python", ""), python);
+    assert!(!work.keys().0.contains("languages"), "{}", work.keys().0);
+    let checked = run("", tests("python", "cpp"), python);
+    assert!(checked.keys().0.contains("-O2"));
+    assert_ne!(key(&checked), key(&run(faster, tests("python", "cpp"), python)));
 }
 
 fn executed(statuses: &[Status], total: usize) -> Done {

@@ -190,7 +190,7 @@ fn bank(seed: u64) -> Vec<Question> {
             let code = (seed + at).is_multiple_of(4);
             let kind = if code { Kind::Code } else { Kind::Math };
             let text = format!("Question {at} of bank {}", seed % 17);
-            let tests = Tests::Stdin { cases: vec![], tolerance: None };
+            let tests = Tests::stdin(vec![]);
             Question {
                 source_ids: vec![format!("{}/{at}", if code { "code" } else { "math" })].into(),
                 references: if code { vec![] } else { vec![(at % 3).to_string()] },

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gradus_model::name::ModelName;
-use gradus_sandbox::{Policy, Sandbox};
+use gradus_sandbox::{Languages, Policy, Sandbox};
 use serde::Serialize;
 
 use super::config;
@@ -85,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let base = args.config.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
     let env = Env::read(base);
     let mut checks = system(&env.cache);
-    checks.extend(sandbox());
+    let languages = config.as_ref().map(|config| config.code.table().expect("a config is checked when it is read"));
+    checks.extend(sandbox(languages.unwrap_or_default()));
     if let Some(config) = config {
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
@@ -198,8 +199,8 @@ fn is_fetched_later(_: &ModelName, _: &Path) -> bool {
     false
 }
 
-fn sandbox() -> Vec<Check> {
-    let sandbox = match Sandbox::new(Policy::default()) {
+fn sandbox(languages: Languages) -> Vec<Check> {
+    let sandbox = match Sandbox::new(Policy { languages, ..Policy::default() }) {
         Ok(sandbox) => sandbox,
         Err(refused) => {
             let check = Check::new("sandbox", "isolation", State::Warning, refused.to_string());
@@ -210,10 +211,13 @@ fn sandbox() -> Vec<Check> {
         let state = if layer.active { State::Ok } else { State::Warning };
         Check::new("sandbox", layer.name, state, &layer.detail)
     });
-    let python = match sandbox.interpreter("python") {
-        Ok((path, version)) => Check::new("sandbox", "python", State::Ok, format!("{version} at {}", path.display())),
-        Err(why) => Check::new("sandbox", "python", State::Warning, why)
+    let languages = sandbox.languages().names().map(|name| match sandbox.language(name) {
+        Ok(found) => Check::new("sandbox", name, State::Ok, found),
+        Err(why) if name == "python" => Check::new("sandbox", name, State::Warning, why)
             .hint("install a Python 3 that every user may read; only code questions need it"),
-    };
-    layers.chain([python]).collect()
+        Err(why) => Check::new("sandbox", name, State::Warning, why).hint(format!(
+            "only code questions in {name} need it; `code.languages.{name}` in a config names other tools"
+        )),
+    });
+    layers.chain(languages).collect()
 }

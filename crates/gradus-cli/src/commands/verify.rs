@@ -16,9 +16,11 @@ use crate::error::CommandError;
 ///
 /// With `--jsonl`, one JSON object a line in, one out, in the same order:
 /// in `{"id", "reference", "answer", "form": "bare"|"text", "kind"?: "math"|"choice"|"text"|"code", "tolerance"?,
-/// "options"?, "question"?}`, where the reference is a string, a number, a list of accepted ones, or for code
-/// `{"tests": {...}}`, `options` are the texts of the options A, B, C ..., and the question is not looked at;
-/// out `{"id", "verdict", "extracted", "method", "explanation"}`, for code also `passed`, `total` and `tests`;
+/// "options"?, "language"?, "question"?}`, where the reference is a string, a number, a list of accepted ones, or for
+/// code `{"tests": {...}}`, `options` are the texts of the options A, B, C ..., `language` is that of code with stdin
+/// tests, and the question is not looked at;
+/// out `{"id", "verdict", "extracted", "method", "explanation"}`, for code also `passed`, `total` and `tests`, a list of
+/// `{"status", "detail", "cpu_ms", "wall_ms", "memory_bytes", "in_process"}`;
 /// a row that cannot be read gives `{"id"?, "line", "error"}`.
 #[derive(clap::Args)]
 pub(crate) struct Args {

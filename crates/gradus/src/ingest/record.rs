@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gradus_sandbox::Languages;
+
 use super::answer;
 use super::cell::Cell;
 use super::rows::{Columns, Record};
@@ -28,6 +30,7 @@ pub(super) struct Mapping {
     default_source: String,
     default_license: Option<String>,
     default_kind: Option<Kind>,
+    languages: Arc<Languages>,
 }
 
 /// A row that could be read.
@@ -51,8 +54,9 @@ pub(super) struct Rejected {
 }
 
 impl Mapping {
-    /// The columns that the config names, else the usual ones. `stem` names the source of rows that do not.
-    pub(super) fn new(bank: &BankConfig, stem: String) -> Self {
+    /// The columns that the config names, else the usual ones. `stem` names the source of rows that do not; `languages`
+    /// are those that programs may be written in.
+    pub(super) fn new(bank: &BankConfig, stem: String, languages: Arc<Languages>) -> Self {
         let names = |named: &Option<String>, usual: &[&str]| match named {
             Some(name) => vec![name.clone()],
             None => usual.iter().map(ToString::to_string).collect(),
@@ -74,6 +78,7 @@ impl Mapping {
             default_source: bank.source.clone().unwrap_or(stem),
             default_license: bank.license.clone(),
             default_kind: bank.kind,
+            languages,
         }
     }
 
@@ -120,7 +125,7 @@ impl Mapping {
     ) -> Result<Parsed, Bad> {
         let text = self.text(columns)?;
         let named_kind = self.kind(columns)?;
-        let mut tests = unit_tests::tests(columns, &self.tests);
+        let mut tests = unit_tests::tests(columns, &self.tests, &self.languages);
         let mut options = Vec::new();
         let mut has_options = false;
         // A row of another kind may use the name of the column for something else.
@@ -333,7 +338,7 @@ mod tests {
     }
 
     fn parse_as(bank: &BankConfig, json: &str) -> Result<Parsed, Rejected> {
-        Mapping::new(bank, "bank".into()).parse(Record::Json(json), 7)
+        Mapping::new(bank, "bank".into(), Arc::default()).parse(Record::Json(json), 7)
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Unit tests as banks write them: the project's own form, and those of well-known datasets.
 
 use gradus_sandbox::{
-    FloatTolerance, StdinCase, Tests, from_apps, from_codecontests, from_evalplus, from_humaneval, from_livecodebench,
-    from_mbpp,
+    Checker, FloatTolerance, Languages, StdinCase, Tests, from_apps, from_codecontests, from_codeforces, from_evalplus,
+    from_humaneval, from_livecodebench, from_mbpp,
 };
 use serde_json::{Map, Value};
 
@@ -41,13 +41,38 @@ pub(super) const COLUMNS: &[&str] = &[
     "base_input",
     "plus_input",
     "assertion",
+    "checker",
+    "official_tests",
+    "generated_checker",
+    "input_mode",
+    "interaction_format",
 ];
 
 /// The tests of a row, from the first of `names` that is there, else from the columns of HumanEval (`test`,
 /// `entry_point`), MBPP (`test_list`, `test_setup_code` or `test_imports`), APPS and TACO (`input_output`), LiveCodeBench
 /// (`public_test_cases`, `private_test_cases`, `metadata`), CodeContests (`public_tests`, `private_tests`,
-/// `generated_tests`) or EvalPlus (`base_input`, `assertion`).
-pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Bad> {
+/// `generated_tests`), open-r1's Codeforces (`official_tests`, `generated_checker`) or EvalPlus (`base_input`,
+/// `assertion`).
+///
+/// Stdin tests that name no language are for the one in the column `language`, if `languages` knows it, else for Python;
+/// those without a checker take the one in the column `checker`.
+pub(super) fn tests(columns: &Columns<'_>, names: &[String], languages: &Languages) -> Result<Found, Bad> {
+    let mut found = written(columns, names)?;
+    if let Found::Tests(Tests::Stdin { checker, language, .. }) = &mut found {
+        if language.is_empty() {
+            let column = columns.at("language")?;
+            let named = column.as_ref().and_then(Cell::scalar).and_then(|name| languages.name(name));
+            named.unwrap_or("python").clone_into(language);
+        }
+        if checker.is_none() {
+            *checker = columns.at("checker")?.map_or(Ok(None), |cell| checker_of("checker", &cell))?;
+        }
+    }
+    Ok(found)
+}
+
+/// The tests as the row writes them; the language of stdin tests is empty if they name none.
+fn written(columns: &Columns<'_>, names: &[String]) -> Result<Found, Bad> {
     for name in names {
         match columns.at(name)? {
             None | Some(Cell::Null) => {}
@@ -90,6 +115,9 @@ pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Ba
         ("input_output", from_apps(&row))
     } else if let Some(column) = first_there(&["public_test_cases", "private_test_cases"])? {
         (column, from_livecodebench(&row(&["public_test_cases", "private_test_cases", "metadata"])?))
+    } else if there("official_tests")? {
+        let names = ["official_tests", "generated_checker", "input_mode", "interaction_format"];
+        ("official_tests", from_codeforces(&row(&names)?))
     } else if let Some(column) = first_there(&["public_tests", "private_tests", "generated_tests"])? {
         let names = ["public_tests", "private_tests", "generated_tests", "input_file", "output_file"];
         (column, from_codecontests(&row(&names)?))
@@ -98,7 +126,35 @@ pub(super) fn tests(columns: &Columns<'_>, names: &[String]) -> Result<Found, Ba
     } else {
         return Ok(Found::Absent);
     };
-    tests.map(Found::Tests).map_err(|detail| Bad::field(column, "bad_tests", detail))
+    let mut tests = tests.map_err(|detail| Bad::field(column, "bad_tests", detail))?;
+    if let Tests::Stdin { language, .. } = &mut tests {
+        language.clear();
+    }
+    Ok(Found::Tests(tests))
+}
+
+/// A checker: its source, or `{language, source}`. Python if no language is named.
+fn checker_of(column: &str, cell: &Cell) -> Result<Option<Checker>, Bad> {
+    let bad = |detail: &str| Bad::field(column, "bad_tests", detail);
+    let decoded = decoded(cell.clone());
+    let (language, source) = match &decoded {
+        Cell::Map(_) => {
+            let text = |key: &str| decoded.at(key).and_then(|cell| cell.scalar().map(str::to_owned));
+            let source = text("source").ok_or_else(|| bad("the checker's `source` is missing or no text"))?;
+            (text("language").unwrap_or_else(|| "python".into()), source)
+        }
+        cell if cell.is_nothing() => return Ok(None),
+        Cell::Text(source) => ("python".into(), source.clone()),
+        _ => return Err(bad("a checker is a text, or an object with `source` and `language`")),
+    };
+    if source.trim().is_empty() {
+        return Ok(None);
+    }
+    // The name of a comparison, as some banks have it.
+    if !source.trim().contains(['\n', '(', ' ']) {
+        return Err(bad(&format!("the checker `{}` is no program", source.trim())));
+    }
+    Ok(Some(Checker { language, source }))
 }
 
 fn language(columns: &Columns<'_>) -> Result<String, Bad> {
@@ -156,7 +212,12 @@ fn own(name: &str, cell: &Cell, columns: &Columns<'_>) -> Result<Found, Bad> {
                     Some(tolerance)
                 }
             };
-            Ok(if cases.is_empty() { Found::Empty } else { Found::Tests(Tests::Stdin { cases, tolerance }) })
+            if cases.is_empty() {
+                return Ok(Found::Empty);
+            }
+            let checker = decoded.at("checker").map_or(Ok(None), |cell| checker_of(name, &cell))?;
+            let language = text("language").unwrap_or_default();
+            Ok(Found::Tests(Tests::Stdin { cases, tolerance, checker, language }))
         }
         Some("function") => {
             let code = text("test_code").ok_or_else(|| bad("`test_code` is missing or no text".into()))?;
@@ -211,7 +272,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<Found, Bad> {
-        tests(&Record::Json(json).columns()?, &["tests".to_owned()])
+        tests(&Record::Json(json).columns()?, &["tests".to_owned()], &Languages::default())
     }
 
     #[track_caller]
@@ -227,7 +288,7 @@ mod tests {
     #[test]
     fn own_tests_are_read_as_object_or_as_text() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
+        let expected = Found::Tests(Tests::stdin(cases));
         let object = r#"{"type": "stdin", "cases": [{"input": "1\n", "output": 2}], "public_only": true}"#;
         assert_eq!(read(&format!(r#"{{"tests": {object}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(object).unwrap();
@@ -241,6 +302,52 @@ mod tests {
         assert_eq!(read(r#"{"tests": null}"#).unwrap(), Found::Absent);
         let (_, entry_point, code) = function_of(r#"{"tests": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"]}"#);
         assert_eq!((entry_point.as_str(), code.lines().count()), ("", 2));
+    }
+
+    #[test]
+    fn stdin_tests_may_name_a_language_and_a_checker() {
+        let of = |json: &str| match read(json) {
+            Ok(Found::Tests(Tests::Stdin { checker, language, .. })) => {
+                (language, checker.map(|checker| (checker.language, checker.source)))
+            }
+            other => panic!("{json}: {other:?}"),
+        };
+        let cases = r#""cases": [{"input": "1", "output": "1"}]"#;
+        let checker = |language: &str| Some((language.to_owned(), "print(1)".to_owned()));
+        for (row, language, found) in [
+            (format!(r#"{{"tests": {{"type": "stdin", {cases}}}}}"#), "python", None),
+            (format!(r#"{{"tests": {{"type": "stdin", {cases}}}, "language": "C++"}}"#), "cpp", None),
+            // The question's own language, not the program's.
+            (format!(r#"{{"tests": {{"type": "stdin", {cases}}}, "language": "english"}}"#), "python", None),
+            (format!(r#"{{"tests": {{"type": "stdin", {cases}, "language": "go"}}, "language": "cpp"}}"#), "go", None),
+            (
+                format!(r#"{{"tests": {{"type": "stdin", {cases}, "checker": "print(1)"}}}}"#),
+                "python",
+                checker("python"),
+            ),
+            (
+                format!(
+                    r#"{{"tests": {{"type": "stdin", {cases}, "checker": {{"language": "cpp", "source": "print(1)"}}}}}}"#
+                ),
+                "python",
+                checker("cpp"),
+            ),
+            (
+                r#"{"public_tests": {"input": ["1"], "output": ["1"]}, "checker": "print(1)", "language": "rust"}"#
+                    .into(),
+                "rust",
+                checker("python"),
+            ),
+            (format!(r#"{{"tests": {{"type": "stdin", {cases}}}, "checker": null}}"#), "python", None),
+        ] {
+            assert_eq!(of(&row), (language.to_owned(), found), "{row}");
+        }
+        let bad = read(&format!(r#"{{"tests": {{"type": "stdin", {cases}, "checker": {{"language": "cpp"}}}}}}"#));
+        assert!(bad.unwrap_err().reason.detail.contains("`source`"));
+        for checker in ["3", "\"default\""] {
+            let row = format!(r#"{{"tests": {{"type": "stdin", {cases}, "checker": {checker}}}}}"#);
+            assert_eq!(read(&row).unwrap_err().reason.code, "bad_tests", "{row}");
+        }
     }
 
     #[test]
@@ -283,7 +390,7 @@ mod tests {
         );
         let stdin = read(r#"{"input_output": "{\"inputs\": [[\"1\", \"2\"]], \"outputs\": [\"3\\n\"]}"}"#).unwrap();
         let cases = vec![StdinCase { input: "1\n2".into(), output: "3\n".into() }];
-        assert_eq!(stdin, Found::Tests(Tests::Stdin { cases, tolerance: None }));
+        assert_eq!(stdin, Found::Tests(Tests::stdin(cases)));
         assert_eq!(read(r#"{"input_output": ""}"#).unwrap(), Found::Empty);
         assert_eq!(read(r#"{"test_list": []}"#).unwrap(), Found::Empty);
     }
@@ -291,7 +398,7 @@ mod tests {
     #[test]
     fn rows_of_contests_become_tests() {
         let cases = vec![StdinCase { input: "1\n".into(), output: "2\n".into() }];
-        let expected = Found::Tests(Tests::Stdin { cases, tolerance: None });
+        let expected = Found::Tests(Tests::stdin(cases));
         let cases = r#"[{"input": "1\n", "output": "2\n", "testtype": "stdin"}]"#;
         assert_eq!(read(&format!(r#"{{"public_test_cases": {cases}}}"#)).unwrap(), expected);
         let text = serde_json::to_string(cases).unwrap();
@@ -299,6 +406,8 @@ mod tests {
         let sets =
             r#""public_tests": {"input": ["1\n"], "output": ["2\n"]}, "private_tests": {"input": [], "output": []}"#;
         assert_eq!(read(&format!("{{{sets}}}")).unwrap(), expected);
+        let row = r#"{"official_tests": [{"input": "1\n", "output": "2\n"}], "generated_tests": 3, "generated_checker": null}"#;
+        assert_eq!(read(row).unwrap(), expected);
         let row = r#"{"base_input": [[1]], "entry_point": "f", "assertion": "assert f(1) == 2"}"#;
         assert_eq!(function_of(row).1, "f");
         for (row, column, why) in [

@@ -3,29 +3,27 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use gradus_sandbox::{Limits, NoIsolation, Policy, Program, Sandbox, Status, Tests};
+use gradus_sandbox::{Limits, NoIsolation, Policy, Program, Sandbox, Status, TestOutcome, Tests};
 use gradus_verify::{Answer, Form, Kind, Reference, Tolerance, verify};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What a row may hold; further fields are not looked at.
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
 struct Row<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reference: Option<&'a RawValue>,
-    #[serde(borrow)]
-    answer: Option<&'a RawValue>,
-    #[serde(borrow)]
-    form: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tolerance: Option<&'a RawValue>,
-    #[serde(borrow)]
-    options: Option<&'a RawValue>,
+    id: Field<'a>,
+    reference: Field<'a>,
+    answer: Field<'a>,
+    form: Field<'a>,
+    kind: Field<'a>,
+    tolerance: Field<'a>,
+    options: Field<'a>,
+    language: Field<'a>,
 }
+
+/// A field as it is written, if it is there.
+type Field<'a> = Option<&'a RawValue>;
 
 #[derive(Serialize)]
 struct Answered<'a> {
@@ -49,6 +47,17 @@ struct CodeResult {
 struct TestResult {
     status: Status,
     detail: String,
+    cpu_ms: u64,
+    wall_ms: u64,
+    memory_bytes: u64,
+    in_process: bool,
+}
+
+impl From<TestOutcome> for TestResult {
+    fn from(test: TestOutcome) -> Self {
+        let TestOutcome { status, detail, cpu_ms, wall_ms, memory_bytes, in_process, .. } = test;
+        Self { status, detail, cpu_ms, wall_ms, memory_bytes, in_process }
+    }
 }
 
 #[derive(Serialize)]
@@ -138,7 +147,7 @@ fn decide(row: &Row<'_>, runner: &Runner, out: &mut Vec<u8>) -> Result<(), Strin
             Some("math") => Kind::Math,
             Some("choice") => Kind::Choice,
             Some("text") => Kind::Text,
-            Some("code") => return code(row.id, reference, &text, form, runner, out),
+            Some("code") => return code(row, reference, &text, form, runner, out),
             _ => return Err(format!("`kind` must be math, choice, text or code, and is {}", short(kind.get()))),
         },
     };
@@ -162,7 +171,7 @@ fn decide(row: &Row<'_>, runner: &Runner, out: &mut Vec<u8>) -> Result<(), Strin
 }
 
 fn code(
-    id: Option<&RawValue>,
+    row: &Row<'_>,
     reference: &RawValue,
     text: &str,
     form: Form,
@@ -175,13 +184,16 @@ fn code(
     }
     let CodeReference { tests } =
         serde_json::from_str(reference.get()).map_err(|error| format!("`reference` of a code row: {error}"))?;
-    let language = match &tests {
-        Tests::Function { language, .. } => language.as_str(),
-        Tests::Stdin { .. } => "python",
+    let id = row.id;
+    let language = match (row.language, &tests) {
+        (None, _) | (_, Tests::Function { .. }) => tests.language().to_owned(),
+        (Some(language), Tests::Stdin { .. }) => string(language)
+            .ok_or_else(|| format!("`language` must be a string, and is {}", short(language.get())))?
+            .into(),
     };
     let source = match form {
         Form::Bare => Some(text).filter(|text| !text.trim().is_empty()),
-        Form::Text => gradus_sandbox::extract_code(text, language),
+        Form::Text => gradus_sandbox::extract_code(text, &language),
     };
     let Some(source) = source else {
         let explanation = format!("The response holds no {language} program.");
@@ -191,7 +203,7 @@ fn code(
         return Ok(());
     };
     let sandbox = runner.sandbox().map_err(ToString::to_string)?;
-    let program = Program { language: language.to_owned(), source: source.to_owned() };
+    let program = Program { language, source: source.to_owned() };
     let outcome = sandbox.run(&program, &tests, &Limits::default());
     let (passed, total) = (outcome.passed(), outcome.total);
     let (verdict, explanation) = match outcome.sandbox_error() {
@@ -199,7 +211,7 @@ fn code(
         None if outcome.all_passed() => ("correct", format!("All {total} tests passed.")),
         None => ("incorrect", format!("{passed} of {total} tests passed.")),
     };
-    let tests = outcome.tests.into_iter().map(|test| TestResult { status: test.status, detail: test.detail }).collect();
+    let tests = outcome.tests.into_iter().map(TestResult::from).collect();
     let code = Some(CodeResult { passed, total, tests });
     write(&Answered { id, verdict, code, extracted: Some(source), method: "sandbox", explanation: &explanation }, out);
     Ok(())
