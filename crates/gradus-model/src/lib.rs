@@ -15,7 +15,7 @@ pub mod pool;
 pub mod price;
 mod read;
 pub mod replay;
-mod score;
+pub mod score;
 mod think;
 mod zeroeval;
 
