@@ -161,13 +161,16 @@ fn probed(server: &Server, model: &str) -> std::collections::BTreeMap<String, (S
 #[test]
 fn doctor_says_what_a_server_does_and_what_it_leaves_out_without_a_word() {
     let able = Server::start(&["--thinking-in", "reasoning-content"]);
-    let seen = probed(&able, "a-teacher");
+    let seen = probed(&able, "mock-student");
     for name in
         ["log-probabilities", "prompt log-probabilities", "ranks in the prompt", "n answers at once", "JSON schema"]
     {
         assert_eq!(seen[&format!("student, {name}")].0, "ok", "{seen:?}");
     }
-    assert!(seen["student, thinking apart"].1.contains("`reasoning_content`"), "{seen:?}");
+    assert!(seen["student, thinking apart"].1.starts_with("not seen"), "{seen:?}");
+    let thinks = probed(&able, "a-teacher");
+    assert!(thinks["student, thinking apart"].1.contains("`reasoning_content`"), "{thinks:?}");
+    assert!(!thinks["student, JSON schema"].1.contains("ignored"), "{thinks:?}");
     assert!(seen["student, step scores"].1.contains("2 classes at each of two"), "{seen:?}");
     drop(able);
 
