@@ -2,8 +2,8 @@
 //!
 //!     cargo run -p gradus-gguf --example score -- FILE.gguf URL [POSITIVE NEGATIVE [TOP]]
 //!
-//! For each step: what the engine says, what the server says, and whether the two agree: a score within 0.05, or
-//! within the server's bounds. The model need be no reward model: its labels are compared all the same.
+//! For each step what the engine says and what the server says; then how far they agree. The model need be no reward
+//! model: its labels are compared all the same.
 
 use std::error::Error;
 use std::path::Path;
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let form = ScoreForm::ChatLabels { positive: label(0, "+"), negative: label(1, "-"), top: label(2, "20").parse()? };
     let engine = Engine::load(Path::new(file), &EngineConfig::default())?;
     let server = OpenAi::connect(OpenAiConfig::new(url, "")).await?;
-    let (mut n_steps, mut n_agree, mut n_known) = (0, 0, 0);
+    let (mut differences, mut n_bounded, mut n_within, mut n_undecided) = (Vec::new(), 0, 0, 0);
     for (question, steps) in ANSWERS {
         for n in 1..=steps.len() {
             let request = Score {
@@ -47,17 +47,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 scores.push(said.steps[0]);
             }
             let (StepScore::Known(own), theirs) = (scores[0], scores[1]) else { return Err("not exact".into()) };
-            let agree = match theirs {
-                StepScore::Known(score) => (score - own).abs() < 0.05,
-                StepScore::Bounded { low, high } => (low - 0.05..=high + 0.05).contains(&own),
-                StepScore::Undecided => true,
-            };
-            n_steps += 1;
-            n_agree += usize::from(agree);
-            n_known += usize::from(matches!(theirs, StepScore::Known(_)));
+            match theirs {
+                StepScore::Known(score) => differences.push((score - own).abs()),
+                StepScore::Bounded { low, high } => {
+                    n_bounded += 1;
+                    n_within += usize::from((low..=high).contains(&own));
+                }
+                StepScore::Undecided => n_undecided += 1,
+            }
             println!("{own:.4}  {theirs:?}  {}", steps[n - 1]);
         }
     }
-    println!("{n_steps} steps, {n_agree} agree; the server named both labels at {n_known}");
+    let most = differences.iter().copied().fold(0.0, f64::max);
+    println!(
+        "the server names both labels at {} steps, at most {most:.4} from the engine; one at {n_bounded}, \
+         {n_within} of them with the engine's score within the bounds; none at {n_undecided}",
+        differences.len()
+    );
     Ok(())
 }
