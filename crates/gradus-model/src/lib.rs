@@ -4,6 +4,7 @@
 //! ([`Raw`]), so that they can be stored before anybody parses them; [`Raw::read`] makes a
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
+pub mod capability;
 mod fault;
 pub mod fetch;
 pub mod limit;
@@ -14,11 +15,15 @@ pub mod pool;
 pub mod price;
 mod read;
 pub mod replay;
+pub mod score;
 mod think;
 mod zeroeval;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::capability::Capabilities;
+pub use crate::score::{Score, ScoreForm, Scores, StepScore};
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -85,6 +90,12 @@ pub enum Wire {
     ChatJson,
     /// Server-sent events of chat-completion chunks.
     ChatSse,
+    /// One JSON object of vLLM's `/pooling`.
+    PoolingJson,
+    /// One JSON object of a completion with log-probabilities of the prompt.
+    CompletionJson,
+    /// Scores as this crate writes them itself: replay, the embedded engine.
+    ScoresJson,
 }
 
 /// An answer as it came.
@@ -221,6 +232,21 @@ pub trait Model: Send + Sync {
         let raw = self.generate(request).await?;
         let completion = raw.read()?;
         Ok((raw, completion))
+    }
+
+    /// One try of one scoring, as [`Model::generate`] is of a generation. What it gives,
+    /// [`Raw::read_scores`] accepts.
+    async fn score(&self, _request: &Score) -> Result<Raw, Fault> {
+        Err(Fault::new(FaultKind::BadRequest, format!("`{}` cannot score steps", self.identity().name)))
+    }
+
+    /// What it can do beside plain generations, found out with [`Capabilities::N_REQUESTS`] tiny requests, which
+    /// an endpoint may charge for.
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        Err(Fault::new(
+            FaultKind::BadRequest,
+            format!("`{}` is no endpoint that could be probed", self.identity().name),
+        ))
     }
 
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.

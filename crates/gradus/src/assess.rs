@@ -100,6 +100,9 @@ pub struct Assessment {
     pub violations: Vec<(String, String)>,
 }
 
+/// The two figures of a question that are correlated, if it has both.
+type Pairing<'a> = &'a dyn Fn(&Grading, &Grading) -> Option<(f64, f64)>;
+
 /// Assesses one grading of a bank by another of the same bank, whose attempts measure the pass rates.
 pub fn assess(graded: &BTreeMap<String, Grading>, measured: &BTreeMap<String, Grading>, seed: u64) -> Assessment {
     let both: Vec<(&Grading, &Grading)> =
@@ -108,7 +111,7 @@ pub fn assess(graded: &BTreeMap<String, Grading>, measured: &BTreeMap<String, Gr
     let ease = |grading: &Grading| -(grading.level.index() as f64);
     let rate =
         |grading: &Grading| (grading.n_countable > 0).then(|| grading.n_correct as f64 / grading.n_countable as f64);
-    let agreement = |of, pair: &dyn Fn(&Grading, &Grading) -> Option<(f64, f64)>| {
+    let agreement = |of, pair: Pairing<'_>| {
         let pairs: Vec<(f64, f64)> = both.iter().filter_map(|(one, other)| pair(one, other)).collect();
         let correlation = |figure: fn(&[(f64, f64)]) -> Option<f64>| Correlation {
             value: figure(&pairs),

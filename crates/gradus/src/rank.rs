@@ -7,7 +7,7 @@ use crate::stats::draw;
 pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     let x = ranks(pairs.iter().map(|pair| pair.0));
     let y = ranks(pairs.iter().map(|pair| pair.1));
-    let centre = (pairs.len() as f64 + 1.0) / 2.0;
+    let centre = f64::midpoint(pairs.len() as f64, 1.0);
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for (x, y) in x.iter().zip(&y) {
         xy += (x - centre) * (y - centre);
@@ -78,7 +78,7 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     while start < order.len() {
         let same = order[start..].iter().take_while(|&&at| values[at] == values[order[start]]).count();
         for &at in &order[start..start + same] {
-            ranks[at] = start as f64 + (same as f64 + 1.0) / 2.0;
+            ranks[at] = start as f64 + f64::midpoint(same as f64, 1.0);
         }
         start += same;
     }
