@@ -101,11 +101,11 @@ fn wrong_settings_are_refused() {
 }
 
 /// What `gradus doctor --probe` says of this server: state and detail by name.
-fn probed(server: &Server, model: &str) -> std::collections::BTreeMap<String, (String, String)> {
+fn probed(server: &Mock, model: &str) -> std::collections::BTreeMap<String, (String, String)> {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("bank: builtin\nstudent: openai:http://{}/v1#{model}\n", server.address);
     std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+    let output = Command::new(GRADUS)
         .args(["doctor", "--probe", "--json", "--config", "gradus.yaml"])
         .current_dir(folder.path())
         .output()
@@ -121,7 +121,7 @@ fn probed(server: &Server, model: &str) -> std::collections::BTreeMap<String, (S
 
 #[test]
 fn doctor_says_what_a_server_does_and_what_it_leaves_out_without_a_word() {
-    let able = Server::start(&["--thinking-in", "reasoning-content"]);
+    let able = start(&["--thinking-in", "reasoning-content"]);
     let seen = probed(&able, "mock-student");
     for name in
         ["log-probabilities", "prompt log-probabilities", "ranks in the prompt", "n answers at once", "JSON schema"]
@@ -136,7 +136,7 @@ fn doctor_says_what_a_server_does_and_what_it_leaves_out_without_a_word() {
     drop(able);
 
     let lacks = ["logprobs", "prompt-logprobs", "n", "json-schema", "pooling"].map(|feature| ["--lacks", feature]);
-    let unable = Server::start(&lacks.concat());
+    let unable = start(&lacks.concat());
     let seen = probed(&unable, "mock-student");
     for name in
         ["log-probabilities", "prompt log-probabilities", "ranks in the prompt", "n answers at once", "JSON schema"]
@@ -149,7 +149,7 @@ fn doctor_says_what_a_server_does_and_what_it_leaves_out_without_a_word() {
 
 #[test]
 fn steps_are_scored_over_every_route() {
-    let server = Server::start(&["--step-mark", "##"]);
+    let server = start(&["--step-mark", "##"]);
     let pooling = json!({ "model": "prm", "messages": [
         { "role": "user", "content": "How much?" }, { "role": "assistant", "content": "One and one.##It is two.##" },
     ] });
