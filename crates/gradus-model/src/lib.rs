@@ -14,11 +14,14 @@ pub mod pool;
 pub mod price;
 mod read;
 pub mod replay;
+mod score;
 mod think;
 mod zeroeval;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use crate::score::{Score, ScoreForm, Scores, StepScore};
 
 /// Who speaks in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -85,6 +88,12 @@ pub enum Wire {
     ChatJson,
     /// Server-sent events of chat-completion chunks.
     ChatSse,
+    /// One JSON object of vLLM's `/pooling`.
+    PoolingJson,
+    /// One JSON object of a completion with log-probabilities of the prompt.
+    CompletionJson,
+    /// Scores as this crate writes them itself: replay, the embedded engine.
+    ScoresJson,
 }
 
 /// An answer as it came.
@@ -221,6 +230,12 @@ pub trait Model: Send + Sync {
         let raw = self.generate(request).await?;
         let completion = raw.read()?;
         Ok((raw, completion))
+    }
+
+    /// One try of one scoring, as [`Model::generate`] is of a generation. What it gives,
+    /// [`Raw::read_scores`] accepts.
+    async fn score(&self, _request: &Score) -> Result<Raw, Fault> {
+        Err(Fault::new(FaultKind::BadRequest, format!("`{}` cannot score steps", self.identity().name)))
     }
 
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.

@@ -27,6 +27,9 @@ impl Raw {
         let read = match self.wire {
             Wire::ChatJson => read_json(&self.body),
             Wire::ChatSse => read_sse(&self.body),
+            Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson => {
+                Err(Fault::new(FaultKind::Transient, "expected a chat completion, found scores"))
+            }
         };
         read.map_err(|fault| fault.with_body(self.body.clone()))
     }
@@ -304,7 +307,19 @@ fn error_in(body: &Body, bytes: &[u8]) -> Option<Fault> {
     (flat || no_choices && named()).then(|| Said::of_body(bytes).inside_success())
 }
 
-fn read_usage(usage: &Value) -> Usage {
+/// [`error_in`] of a body that holds no choices by its nature, such as scores.
+pub(crate) fn error_in_value(value: &Value) -> Option<Said> {
+    let wrapped = value.get("error").filter(|error| !error.is_null() && **error != false && **error != "");
+    let flat = value.get("object").and_then(Value::as_str) == Some("error");
+    let named =
+        value.get("detail").is_some() && ["choices", "data", "usage"].iter().all(|key| value.get(key).is_none());
+    match wrapped {
+        Some(error) => Some(Said::of_error(error)),
+        None => (flat || named).then(|| Said::of_object(value)),
+    }
+}
+
+pub(crate) fn read_usage(usage: &Value) -> Usage {
     let inner = |outer: &str, key: &str| usage.get(outer).and_then(|details| count(details.get(key)));
     Usage {
         prompt: count(usage.get("prompt_tokens")).or_else(|| count(usage.get("input_tokens"))),

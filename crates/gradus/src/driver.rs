@@ -542,6 +542,9 @@ fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -
             let form = match raw.wire {
                 Wire::ChatJson => Form::ChatJson,
                 Wire::ChatSse => Form::ChatSse,
+                Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson => {
+                    unreachable!("what was read as a completion came as one")
+                }
             };
             Ok(Recorded {
                 form,
