@@ -2,6 +2,8 @@
 //!
 //! Counted from the tables in one pass each; what no table holds (requests, faults, time, what was paid) is handed in.
 
+mod grading;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -14,6 +16,7 @@ use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
 };
 use crate::verdict::Outcome;
+pub use grading::{Grading, ReasonShare, Scoring};
 
 /// Version of `metrics.json`.
 pub const VERSION: u32 = 1;
@@ -131,6 +134,9 @@ pub struct Metrics {
     pub balance: Balance,
     /// Questions per level.
     pub levels: Vec<LevelCount>,
+    /// Who gave the levels, and how much could not be graded; none before grading.
+    #[serde(default)]
+    pub grading: Option<Grading>,
     /// How often the student is right.
     pub pass_rates: PassRates,
     /// What was drawn, against what was wanted; none before sampling.
@@ -390,6 +396,7 @@ impl Metrics {
         if metrics.count_levels(&tables)? {
             let graded = metrics.levels.iter().filter(|level| level.level != "ungraded").map(|level| level.count);
             step("graded", "questions", graded.sum());
+            metrics.grading = grading::count(&tables, &metrics.drops)?;
         }
         if metrics.count_sample(&tables, &config.sample)? {
             step("sampled", "questions", metrics.sample.as_ref().map_or(0, |sample| sample.drawn));

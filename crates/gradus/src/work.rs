@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling};
+use gradus_model::{Completion, Identity, Message, Sampling, ScoreForm, Scores};
 use gradus_sandbox::{Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,13 @@ pub enum Step {
     Longer,
     /// The run of its code.
     Execute,
+    /// The scoring of it.
+    Score {
+        /// Which step, from 0, where each is asked for by itself; else 0.
+        part: u32,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
 }
 
 /// One piece of work.
@@ -71,6 +78,8 @@ pub struct Work {
 pub enum Task {
     /// A model writes.
     Generate(Arc<Generation>),
+    /// A model gives probabilities to the steps of an attempt.
+    Score(Arc<Scoring>),
     /// The sandbox runs a program against tests.
     Execute(Arc<Execution>),
 }
@@ -84,6 +93,21 @@ pub struct Generation {
     pub messages: Vec<Message>,
     /// How to sample.
     pub sampling: Sampling,
+    /// Further fields of the request body.
+    pub extra: Map<String, Value>,
+}
+
+/// A scoring of steps, as far as it determines the scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scoring {
+    /// Which model.
+    pub model: Identity,
+    /// How it is asked.
+    pub form: ScoreForm,
+    /// What was to be answered.
+    pub question: String,
+    /// The steps of the attempt; where a form scores one step at a time, up to that step.
+    pub steps: Vec<String>,
     /// Further fields of the request body.
     pub extra: Map<String, Value>,
 }
@@ -113,6 +137,21 @@ impl Generation {
     }
 }
 
+impl Scoring {
+    /// Everything that determines the scores.
+    pub fn payload(&self) -> Value {
+        json!({
+            "kind": "scoring",
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "form": self.form,
+            "question": self.question,
+            "steps": self.steps,
+            "extra": self.extra,
+        })
+    }
+}
+
 impl Execution {
     /// Everything that determines the outcome.
     pub fn payload(&self) -> Value {
@@ -137,10 +176,11 @@ pub struct Keys {
 }
 
 impl Work {
-    /// The payload and the keys of this work. An execution does not depend on the number of the attempt.
+    /// The payload and the keys of this work.
     pub fn keys(&self) -> (String, Keys) {
         let payload = match &self.task {
             Task::Generate(generation) => generation.payload(),
+            Task::Score(scoring) => scoring.payload(),
             Task::Execute(execution) => execution.payload(),
         };
         let payload = payload.to_string();
@@ -150,11 +190,26 @@ impl Work {
 
     /// The keys of this work, given that of its payload.
     pub(crate) fn keys_under(&self, payload: Key) -> Keys {
-        let attempt = match &self.task {
-            Task::Generate(_) => self.slot.attempt,
-            Task::Execute(_) => 0,
-        };
-        Keys { payload, attempt: Key(*attempt_key(&payload.0, attempt).as_bytes()) }
+        Keys { payload, attempt: Key(*attempt_key(&payload.0, self.number()).as_bytes()) }
+    }
+
+    /// The number in the key: which answer to the payload this is. Scorings and executions have one answer. A
+    /// generation that scores an attempt holds that attempt in its payload, and counts its own tries.
+    pub(crate) fn number(&self) -> u32 {
+        match (&self.task, self.slot.step) {
+            (Task::Generate(_), Step::Score { n_try, .. }) => n_try,
+            (Task::Generate(_), _) => self.slot.attempt,
+            (Task::Score(_) | Task::Execute(_), _) => 0,
+        }
+    }
+
+    /// What it is for, in the ledger: `generation`, `scoring` (in words too) or `execution`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.task, self.slot.step) {
+            (Task::Score(_), _) | (_, Step::Score { .. }) => "scoring",
+            (Task::Generate(_), _) => "generation",
+            (Task::Execute(_), _) => "execution",
+        }
     }
 
     /// Whether this is another attempt at the very same generation. If not, the payloads may be equal all the same.
@@ -194,6 +249,8 @@ pub struct Answered {
 pub enum Outcome {
     /// The model wrote.
     Completed(Completion),
+    /// The model gave scores.
+    Scored(Scores),
     /// The program was run.
     Executed(gradus_sandbox::Outcome),
     /// It cannot be had: the reason is final for this run.
