@@ -1,13 +1,15 @@
 //! A server that pretends to be a model: for demonstrations, tests and measurements.
 //!
-//! It speaks the OpenAI chat-completion protocol under any model name, streaming or not, and gives the
-//! same answer to the same request, whenever and in whatever order it comes ([`reply`]). Faults come only
+//! It speaks the OpenAI chat-completion protocol under any model name, streaming or not, scores steps in the
+//! forms of process reward models ([`MockPrm`]), and gives the same answer to the same request, whenever and
+//! in whatever order it comes ([`reply`]). Faults come only
 //! if asked for, each drawn from a seed and the number of the request. It runs on a thread of its own, so
 //! that neither the caller's runtime nor a paused clock touches it.
 //!
 //! `GET /stats` tells what has been asked, as JSON: see [`Stats`].
 
 pub mod reply;
+mod score;
 
 use std::collections::HashMap;
 use std::io;
@@ -28,7 +30,8 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use reply::{Replies, Request};
+use reply::{Replies, Reply, Request};
+pub use score::MockPrm;
 
 /// What the server says and how badly it behaves. The default behaves well.
 #[derive(Debug, Clone)]
@@ -47,6 +50,10 @@ pub struct MockConfig {
     pub key: Option<String>,
     /// What is answered.
     pub replies: Replies,
+    /// How steps are known and scored.
+    pub prm: MockPrm,
+    /// What the server silently does not do.
+    pub lacks: MockLacks,
     /// Time before the first byte of every answer.
     pub latency: Duration,
     /// Up to this much more, drawn for each request.
@@ -67,12 +74,30 @@ impl Default for MockConfig {
             max_model_len: 32_768,
             key: None,
             replies: Replies::default(),
+            prm: MockPrm::default(),
+            lacks: MockLacks::default(),
             latency: Duration::ZERO,
             jitter: Duration::ZERO,
             rate_limit: None,
             faults: MockFaults::default(),
         }
     }
+}
+
+/// What the server does not do, without saying so: as real servers, it skips fields that it does not know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of a request by itself")]
+pub struct MockLacks {
+    /// Log-probabilities of the tokens that it writes.
+    pub logprobs: bool,
+    /// Log-probabilities of the prompt.
+    pub prompt_logprobs: bool,
+    /// Several answers to one request.
+    pub n: bool,
+    /// Answers that fit a JSON schema.
+    pub json_schema: bool,
+    /// The route `/pooling`, which is then not found.
+    pub pooling: bool,
 }
 
 /// Shares of requests, 0..=1 each and 1 at most together, that go wrong in a way.
@@ -271,7 +296,9 @@ struct Server {
 
 fn router(server: Arc<Server>) -> Router {
     Router::new()
-        .route("/v1/chat/completions", post(complete))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(completion))
+        .route("/pooling", post(pooling))
         .route("/v1/models", get(models))
         .route("/health", get(|| async { "" }))
         .route("/version", get(|| async { axum::Json(json!({ "version": env!("CARGO_PKG_VERSION") })) }))
@@ -303,9 +330,32 @@ impl Drop for InFlight<'_> {
     }
 }
 
-async fn complete(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Chat,
+    Completion,
+    Pooling,
+}
+
+async fn chat(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(&server, Route::Chat, &headers, body).await
+}
+
+async fn completion(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    answer(&server, Route::Completion, &headers, body).await
+}
+
+async fn pooling(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    if server.config.lacks.pooling {
+        return (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response();
+    }
+    answer(&server, Route::Pooling, &headers, body).await
+}
+
+async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes) -> Response {
     let config = &server.config;
-    if let Some(refused) = server.unauthorised(&headers) {
+    if let Some(refused) = server.unauthorised(headers) {
         return refused;
     }
     let body_hash = hash(&body);
@@ -325,8 +375,13 @@ async fn complete(State(server): State<Arc<Server>>, headers: HeaderMap, body: B
     };
     let _in_flight = InFlight(&server.counters);
 
-    let mut request = match Request::read(&body) {
-        Ok(request) => request,
+    let read = if route == Route::Completion { Request::read_completion(&body) } else { Request::read(&body) };
+    let mut request = match read {
+        Ok(mut request) => {
+            request.forget(config.lacks);
+            request.stream &= route == Route::Chat;
+            request
+        }
         Err(error) => return refusal(StatusCode::BAD_REQUEST, "BadRequestError", &error.to_string(), None),
     };
     if let Some(wait) = server.over_rate() {
@@ -368,18 +423,24 @@ async fn complete(State(server): State<Arc<Server>>, headers: HeaderMap, body: B
         _ => {}
     }
 
-    let mut reply = config.replies.reply(&request);
+    let mut replies = config.replies.all(&request);
     let truncated = config.faults.truncated;
     if truncated > 0.0
         && reply::unit(&[b"cut", &config.faults.seed.to_le_bytes(), &body_hash.to_le_bytes()]) < truncated
     {
-        reply.truncate();
+        replies[0].truncate();
     }
     if let Some(name) = &config.answers_as {
         request.model.clone_from(name);
     }
     let kind = if request.stream { "text/event-stream" } else { "application/json" };
-    let bytes = if request.stream { reply.to_sse(&request) } else { reply.to_json(&request) };
+    let bytes = match route {
+        Route::Pooling => config.prm.pooling(&request),
+        Route::Completion => config.prm.completion(&request, replies[0].content()),
+        Route::Chat if request.stream => replies[0].to_sse(&request),
+        Route::Chat if MockPrm::asks_label(&request) => config.prm.label(&request),
+        Route::Chat => Reply::all_to_json(&replies, &request),
+    };
     match mishap {
         None => {
             let mut counters = lock(&server.counters);

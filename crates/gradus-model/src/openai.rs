@@ -4,6 +4,8 @@
 //! client: every sampling field is sent, silence is bounded (length is not), the endpoint's limits are
 //! kept ([`crate::limit`]), and each failure is named ([`FaultKind`]).
 
+mod score;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -14,8 +16,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::fault::{Said, duration, excerpt, seconds_checked};
-use crate::limit::{Limiter, Limits, Outcome};
-use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Wire};
+use crate::limit::{Limiter, Limits, Outcome, Permit};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -214,24 +216,24 @@ impl OpenAi {
         self.config.idle_timeout.unwrap_or(default)
     }
 
+    /// From the base URL to the server's root, where the routes stand that OpenAI does not have.
+    fn root(&self) -> &'static str {
+        if self.base.path().ends_with("/v1/") { "../" } else { "" }
+    }
+
+    /// A place among the requests of this endpoint, for about so many tokens.
+    async fn permit(&self, estimate: u64) -> Result<Permit, Fault> {
+        self.limiter.acquire(estimate).await.map_err(|down| {
+            let message = format!("{} is down: {} requests in a row failed", self.url(), down.failures);
+            Fault { retry_after: Some(down.retry_after), ..Fault::new(FaultKind::Transient, message) }
+        })
+    }
+
     /// Sends the request, takes in the answer and reads it.
     async fn ask(&self, request: &Generate) -> Result<(Raw, Completion), Failure> {
+        let body = self.request_body(request);
         let idle = self.idle_timeout();
-        let body = Bytes::from(self.request_body(request));
-        let response = match self.send(request, body.clone(), idle).await {
-            Err(Unsent::Dropped(_)) => self.send(request, body, idle).await,
-            response => response,
-        };
-        let response = response.map_err(|(Unsent::Dropped(failure) | Unsent::Failed(failure))| failure)?;
-        if let Some(wait) = budget_wait(response.headers()) {
-            self.limiter.pause(wait);
-        }
-        if !response.status().is_success() {
-            return Err(self.refused(response, idle).await);
-        }
-        let type_of = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let is_events = type_of.starts_with("text/event-stream");
-        let (body, cut) = self.take_in(response, idle).await;
+        let (body, is_events, cut) = self.post("chat/completions", &request.request_id, body, idle).await?;
         let looks_like_events =
             ["data:", "event:", ":"].iter().any(|mark| body.trim_ascii_start().starts_with(mark.as_bytes()));
         let wire = if is_events || looks_like_events { Wire::ChatSse } else { Wire::ChatJson };
@@ -246,11 +248,37 @@ impl OpenAi {
         }
     }
 
+    /// Posts a body to a route and takes in the answer of a success: the bytes, whether they are called events,
+    /// and why they broke off, if they did.
+    async fn post(
+        &self,
+        path: &str,
+        request_id: &str,
+        body: Vec<u8>,
+        idle: Duration,
+    ) -> Result<(Bytes, bool, Option<Failure>), Failure> {
+        let body = Bytes::from(body);
+        let response = match self.send(path, request_id, body.clone(), idle).await {
+            Err(Unsent::Dropped(_)) => self.send(path, request_id, body, idle).await,
+            response => response,
+        };
+        let response = response.map_err(|(Unsent::Dropped(failure) | Unsent::Failed(failure))| failure)?;
+        if let Some(wait) = budget_wait(response.headers()) {
+            self.limiter.pause(wait);
+        }
+        if !response.status().is_success() {
+            return Err(self.refused(response, idle).await);
+        }
+        let type_of = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let is_events = type_of.starts_with("text/event-stream");
+        let (body, cut) = self.take_in(response, idle).await;
+        Ok((body, is_events, cut))
+    }
+
     /// Sends a request and waits for the head of the answer.
-    async fn send(&self, request: &Generate, body: Bytes, idle: Duration) -> Result<Response, Unsent> {
-        let mut sent =
-            self.client.post(self.at("chat/completions")).header(CONTENT_TYPE, "application/json").body(body);
-        if let Ok(id) = HeaderValue::try_from(&request.request_id) {
+    async fn send(&self, path: &str, request_id: &str, body: Bytes, idle: Duration) -> Result<Response, Unsent> {
+        let mut sent = self.client.post(self.at(path)).header(CONTENT_TYPE, "application/json").body(body);
+        if let Ok(id) = HeaderValue::try_from(request_id) {
             sent = sent.header(HeaderName::from_static("x-request-id"), id);
         }
         let start = tokio::time::Instant::now();
@@ -344,13 +372,7 @@ impl OpenAi {
         let Ok(Value::Object(mut object)) = serde_json::to_value(&body) else {
             unreachable!("a struct serialises to an object");
         };
-        for (key, value) in &request.extra {
-            if value.is_null() {
-                object.remove(key);
-            } else {
-                object.insert(key.clone(), value.clone());
-            }
-        }
+        merge(&mut object, &request.extra);
         serde_json::to_vec(&object).expect("JSON values serialise")
     }
 
@@ -423,6 +445,17 @@ impl OpenAi {
     }
 }
 
+/// The body with the fields of the config: `null` takes one out.
+fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (key, value) in extra {
+        if value.is_null() {
+            body.remove(key);
+        } else {
+            body.insert(key.clone(), value.clone());
+        }
+    }
+}
+
 /// Why there is no head of an answer.
 enum Unsent {
     /// The connection had been closed; the request may be sent once more.
@@ -456,7 +489,7 @@ impl Model for OpenAi {
     }
 
     async fn info(&self) -> Result<Info, Fault> {
-        let root = if self.base.path().ends_with("/v1/") { "../" } else { "" };
+        let root = self.root();
         // The list decides whether the server is there; the others exist only in some servers.
         let models = self.get(self.at("models")).await?.unwrap_or_default();
         let props = self.get(self.at(&format!("{root}props"))).await.ok().flatten().unwrap_or_default();
@@ -475,10 +508,7 @@ impl Model for OpenAi {
     async fn answer(&self, request: &Generate) -> Result<(Raw, Completion), Fault> {
         // About four bytes a token; what was really used is settled afterwards.
         let estimate = request.messages.iter().map(|message| message.content.len() as u64).sum::<u64>() / 4;
-        let permit = self.limiter.acquire(estimate).await.map_err(|down| {
-            let message = format!("{} is down: {} requests in a row failed", self.url(), down.failures);
-            Fault { retry_after: Some(down.retry_after), ..Fault::new(FaultKind::Transient, message) }
-        })?;
+        let permit = self.permit(estimate).await?;
         match self.ask(request).await {
             Ok((raw, completion)) => {
                 let tokens = completion.usage.prompt.zip(completion.usage.completion);
@@ -490,6 +520,10 @@ impl Model for OpenAi {
                 Err(failure.fault)
             }
         }
+    }
+
+    async fn score(&self, request: &Score) -> Result<Raw, Fault> {
+        self.scores(request).await.map(|(raw, _)| raw)
     }
 }
 

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::openai::OpenAi;
-use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Model, Raw};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Model, Raw, Score};
 
 /// Bytes of a prompt that decide where it goes: enough to tell questions apart behind a long instruction.
 const PREFIX: usize = 4096;
@@ -50,8 +50,8 @@ impl Pool {
         Ok(Pool { replicas: replicas.collect() })
     }
 
-    fn choose(&self, request: &Generate) -> &Replica {
-        let prefix = prefix_hash(request);
+    fn choose<'a>(&self, prompt: impl Iterator<Item = &'a str>) -> &Replica {
+        let prefix = prefix_hash(prompt);
         // Every replica draws for the prompt; the same one wins as long as it is there (rendezvous hashing).
         let drawn = |at: usize| blake3::hash(&[prefix.to_le_bytes(), (at as u64).to_le_bytes()].concat());
         let best = self.replicas.iter().enumerate().min_by_key(|(at, replica)| {
@@ -62,12 +62,12 @@ impl Pool {
     }
 }
 
-fn prefix_hash(request: &Generate) -> u64 {
+fn prefix_hash<'a>(prompt: impl Iterator<Item = &'a str>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     let mut left = PREFIX;
-    for message in &request.messages {
-        let taken = message.content.len().min(left);
-        hasher.update(&message.content.as_bytes()[..taken]);
+    for text in prompt {
+        let taken = text.len().min(left);
+        hasher.update(&text.as_bytes()[..taken]);
         left -= taken;
     }
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
@@ -110,10 +110,19 @@ impl Model for Pool {
     }
 
     async fn answer(&self, request: &Generate) -> Result<(Raw, Completion), Fault> {
-        let replica = self.choose(request);
+        let replica = self.choose(request.messages.iter().map(|message| message.content.as_str()));
         replica.outstanding.fetch_add(1, Ordering::Relaxed);
         let _outstanding = Outstanding(&replica.outstanding);
         replica.model.answer(request).await
+    }
+
+    /// All steps of an answer go to one replica.
+    async fn score(&self, request: &Score) -> Result<Raw, Fault> {
+        let replica =
+            self.choose(std::iter::once(request.question.as_str()).chain(request.steps.first().map(String::as_str)));
+        replica.outstanding.fetch_add(1, Ordering::Relaxed);
+        let _outstanding = Outstanding(&replica.outstanding);
+        replica.model.score(request).await
     }
 }
 

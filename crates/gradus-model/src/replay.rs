@@ -1,7 +1,10 @@
 //! A model that answers from a recording: real runs without a model.
 //!
 //! A recording is JSONL, perhaps compressed (`.zst`, `.gz`), one answer a row:
-//! `{question_id, model, sample?, response, format?, meta?}`. Only the chosen model's rows stay in memory.
+//! `{question_id, model, sample?, response, format?, meta?}`, or the scores of one ([`scores`]). Only the chosen
+//! model's rows stay in memory.
+
+mod scores;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -11,7 +14,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::zeroeval;
-use crate::{Fault, FaultKind, Generate, Identity, Info, Model, Raw, Wire};
+use crate::{Fault, FaultKind, Generate, Identity, Info, Model, Raw, Score, Wire};
+
+use scores::{RecordedScores, ScoreRow};
 
 /// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +30,7 @@ pub enum ReplayError {
         source: io::Error,
     },
     /// A row is no recorded answer.
-    #[error("line {line} of {} is no recorded answer ({{question_id, model, response, ..}}): {found}", file.display())]
+    #[error("line {line} of {} is no recorded answer ({{question_id, model, response or scores, ..}}): {found}", file.display())]
     Row {
         /// The recording.
         file: PathBuf,
@@ -55,14 +60,17 @@ pub enum ReplayError {
 /// One row, as far as it is needed.
 #[derive(Deserialize)]
 struct Row {
+    #[serde(alias = "id")]
     question_id: String,
-    #[serde(default)]
+    #[serde(default, alias = "attempt")]
     sample: Option<u64>,
     response: Option<String>,
     #[serde(default)]
     format: Option<String>,
     #[serde(default)]
     meta: Option<Meta>,
+    #[serde(flatten)]
+    scores: ScoreRow,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +78,9 @@ struct Meta {
     /// Tokens of reasoning that the model's provider counted but did not show.
     #[serde(default)]
     thinking_tokens: Option<serde_json::Value>,
+    /// What a reward model said of the whole answer.
+    #[serde(default)]
+    rm_score: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +96,7 @@ struct Recorded {
     response: String,
     format: Format,
     thinking_tokens: Option<u64>,
+    scores: Option<RecordedScores>,
 }
 
 /// How a response was recorded.
@@ -105,6 +117,8 @@ pub struct Replay {
     file: PathBuf,
     /// Answers by question, each list in the order of (sample, place in the file).
     answers: HashMap<String, Vec<Recorded>>,
+    /// Scores of answers that the recording does not hold, with the sample's number, by question.
+    scores: HashMap<String, Vec<(u64, RecordedScores)>>,
     duplicates: usize,
     /// The model closes its thinking with `</think>` somewhere in the recording.
     closes_thinking: bool,
@@ -120,6 +134,7 @@ impl Replay {
         let mut hashed = Hashed { inner: File::open(file).map_err(failed)?, hasher: blake3::Hasher::new() };
         let mut names: BTreeSet<String> = BTreeSet::new();
         let mut answers: HashMap<String, Vec<Recorded>> = HashMap::new();
+        let mut scores: HashMap<String, Vec<(u64, RecordedScores)>> = HashMap::new();
         {
             let mut lines = decompressed(file, &mut hashed).map_err(failed)?;
             let mut line = Vec::new();
@@ -134,23 +149,34 @@ impl Replay {
                 if line.trim_ascii().is_empty() {
                     continue;
                 }
-                let bad = |error: serde_json::Error| ReplayError::Row {
-                    file: file.to_owned(),
-                    line: number,
-                    found: error.to_string(),
-                };
-                let name = serde_json::from_slice::<ModelOnly>(&line).map_err(bad)?.model;
+                let bad = |found: String| ReplayError::Row { file: file.to_owned(), line: number, found };
+                let unreadable = |error: serde_json::Error| bad(error.to_string());
+                let name = serde_json::from_slice::<ModelOnly>(&line).map_err(unreadable)?.model;
                 if !names.contains(name.as_ref()) {
                     names.insert(name.clone().into_owned());
                 }
                 if name == model {
-                    let row: Row = serde_json::from_slice(&line).map_err(bad)?;
-                    let (question_id, recorded) = row.recorded();
-                    answers.entry(question_id).or_default().push(recorded);
+                    let mut row: Row = serde_json::from_slice(&line).map_err(unreadable)?;
+                    let whole = row.meta.as_mut().and_then(|meta| meta.rm_score.take());
+                    let said = match std::mem::take(&mut row.scores).read(whole) {
+                        // Beside an answer, such a field may mean something else.
+                        Err(_) if row.response.is_some() => None,
+                        said => said.map_err(bad)?,
+                    };
+                    match said {
+                        Some(said) if row.response.is_none() => {
+                            let sample = row.sample.unwrap_or(0);
+                            scores.entry(row.question_id).or_default().push((sample, said));
+                        }
+                        said => {
+                            let (question_id, recorded) = row.recorded(said);
+                            answers.entry(question_id).or_default().push(recorded);
+                        }
+                    }
                 }
             }
         }
-        if answers.is_empty() {
+        if answers.is_empty() && scores.is_empty() {
             let near = near(model, names.iter());
             return Err(ReplayError::UnknownModel {
                 file: file.to_owned(),
@@ -170,7 +196,7 @@ impl Replay {
         }
         let hash = hashed.finish().map_err(failed)?;
         let identity = Identity { name: model.to_owned(), revision: format!("replay:{}", &hash.to_hex()[..16]) };
-        Ok(Replay { identity, file: file.to_owned(), answers, duplicates, closes_thinking })
+        Ok(Replay { identity, file: file.to_owned(), answers, scores, duplicates, closes_thinking })
     }
 
     /// Rows whose (question, model, sample) another row above has too; they are further attempts.
@@ -279,7 +305,7 @@ struct Details {
 }
 
 impl Row {
-    fn recorded(self) -> (String, Recorded) {
+    fn recorded(self, scores: Option<RecordedScores>) -> (String, Recorded) {
         let format = match self.format.as_deref() {
             Some("zeroeval-json") => Format::ZeroEval,
             Some("long-cot") => Format::LongCot,
@@ -291,6 +317,7 @@ impl Row {
             response: self.response.unwrap_or_default(),
             format,
             thinking_tokens,
+            scores,
         };
         (self.question_id, recorded)
     }
@@ -329,6 +356,23 @@ impl Model for Replay {
             return Err(Fault::new(FaultKind::NotRecorded, message));
         };
         Ok(Raw { wire: Wire::ChatJson, body: self.body(recorded).into() })
+    }
+
+    /// The scores recorded for this attempt: those of a row without an answer that names it, else those beside
+    /// the answer of that number.
+    async fn score(&self, request: &Score) -> Result<Raw, Fault> {
+        request.check()?;
+        let named = request.source_ids.iter().filter_map(|id| self.scores.get(id)).flatten();
+        let apart = named.filter(|(sample, _)| *sample == u64::from(request.attempt)).map(|(_, scores)| scores).next();
+        let beside = || self.lists(&request.source_ids).flatten().nth(request.attempt as usize)?.scores.as_ref();
+        let said = apart.or_else(beside).ok_or_else(|| "it holds none of this attempt".to_owned());
+        said.and_then(|said| said.answer(request, &self.identity.name)).map(|scores| scores.to_raw()).map_err(|why| {
+            let file = self.file.file_name().unwrap_or_default().to_string_lossy();
+            let question = request.source_ids.first().map_or("a question without an id", String::as_str);
+            let attempt = request.attempt + 1;
+            let message = format!("{file} holds no scores for attempt {attempt} at {question}: {why}");
+            Fault::new(FaultKind::NotRecorded, message)
+        })
     }
 }
 

@@ -176,6 +176,9 @@ impl Score {
         }
         if let ScoreForm::Pooling { mark, .. } | ScoreForm::PromptLogprobs { mark, .. } = &self.form {
             let mark = read::bare(mark);
+            if matches!(self.form, ScoreForm::Pooling { .. }) && self.question.contains(mark) {
+                return Err(bad(format!("the question holds the mark `{mark}` itself")));
+            }
             if let Some(at) = self.steps.iter().position(|step| step.contains(mark)) {
                 return Err(bad(format!("step {} holds the mark `{mark}` itself", at + 1)));
             }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gradus_model::replay::{Replay, ReplayError};
-use gradus_model::{Completion, Fault, FaultKind, Finish, Generate, Model, Sampling};
+use gradus_model::{
+    Completion, Fault, FaultKind, Finish, Generate, Model, Sampling, Score, ScoreForm, Scores, StepScore,
+};
 
 fn request(source_ids: &[&str], attempt: u32) -> Generate {
     Generate {
@@ -236,4 +238,122 @@ fn every_real_recorded_answer_can_be_read() {
         }
         assert_eq!(n_read, n_rows, "{name} {model}: each answer once");
     }
+}
+
+/// A scoring of an attempt's steps, one call for all of them.
+fn scoring(id: &str, attempt: u32, steps: &[&str]) -> Score {
+    Score {
+        form: ScoreForm::Pooling { mark: "<extra_0>".into(), system: None, positive: 1 },
+        question: "How much?".into(),
+        steps: steps.iter().map(|step| (*step).to_owned()).collect(),
+        extra: serde_json::Map::new(),
+        request_id: String::new(),
+        source_ids: Arc::new([id.to_owned()]),
+        attempt,
+    }
+}
+
+fn scores(replay: &Replay, request: &Score) -> Result<Scores, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let raw = runtime.block_on(replay.score(request))?;
+    Ok(raw.read_scores(&request.form, request.steps.len()).expect("score gives only what can be read"))
+}
+
+#[test]
+fn recorded_scores_of_steps_are_given_for_the_attempt_that_they_name() {
+    let rows = concat!(
+        r#"{"id":"q","model":"prm","attempt":2,"scores":[0.9,null,[0.2,1.0]],"steps":["a"," b","c\n"]}"#,
+        "\n",
+        r#"{"question_id":"q","model":"prm","sample":0,"labels":[true,false]}"#,
+        "\n",
+        r#"{"question_id":"q","model":"prm","sample":1,"labels":["+","-"]}"#,
+        "\n",
+        r#"{"question_id":"p","model":"prm","ratings":[1,0,-1]}"#,
+        "\n",
+    );
+    let (_dir, file) = written("scores.jsonl", rows.as_bytes());
+    let replay = Replay::open(&file, "prm").expect("opens");
+    let all = |id: &str, attempt, steps: &[&str]| scores(&replay, &scoring(id, attempt, steps)).map(|said| said.steps);
+    use StepScore::{Bounded, Known, Undecided};
+    assert_eq!(
+        all("q", 2, &["a", "b", "c"]).expect("recorded"),
+        [Known(0.9), Undecided, Bounded { low: 0.2, high: 1.0 }]
+    );
+    for attempt in [0, 1] {
+        assert_eq!(all("q", attempt, &["x", "y"]).expect("recorded"), [Known(1.0), Known(0.0)]);
+    }
+    assert_eq!(all("p", 0, &["x", "y", "z"]).expect("recorded"), [Known(1.0), Known(1.0), Known(0.0)]);
+    // One call per step: the last of the steps so far.
+    let labels = ScoreForm::ChatLabels { positive: "+".into(), negative: "-".into(), top: 5 };
+    let last = Score { form: labels, ..scoring("q", 2, &["a"]) };
+    assert_eq!(scores(&replay, &last).expect("recorded").steps, [Known(0.9)]);
+    for (id, attempt, steps, words) in [
+        ("q", 2, vec!["a", "b"], "2 steps are wanted, 3 are recorded"),
+        ("q", 2, vec!["a", "B", "c"], "step 2 is another one"),
+        ("q", 3, vec!["a"], "none of this attempt"),
+        ("unknown", 0, vec!["a"], "scores.jsonl holds no scores for attempt 1 at unknown"),
+    ] {
+        let fault = all(id, attempt, &steps).expect_err(words);
+        assert!(fault.kind == FaultKind::NotRecorded && fault.message.contains(words), "{fault}");
+    }
+    // Scores are no answers.
+    assert_eq!(ask(&replay, &["q"], 0).expect_err("no answer").kind, FaultKind::NotRecorded);
+}
+
+#[test]
+fn a_score_of_the_whole_answer_stands_beside_the_answer() {
+    let rows = [
+        r#"{"question_id":"q","model":"m","sample":4,"response":"second","meta":{"rm_score":[0.0]}}"#,
+        r#"{"question_id":"q","model":"m","sample":1,"response":"first","score":0.125}"#,
+        r#"{"question_id":"q","model":"m","sample":5,"response":"third","score":"B","labels":7}"#,
+    ];
+    let (_dir, file) = written("r.jsonl", rows.join("\n").as_bytes());
+    let replay = Replay::open(&file, "m").expect("opens");
+    for (attempt, answer, score) in [(0, "first", 0.125), (1, "second", 0.5)] {
+        assert_eq!(ask(&replay, &["q"], attempt).expect("recorded").answer.as_deref(), Some(answer));
+        let said = scores(&replay, &scoring("q", attempt, &["a", "b", "c"])).expect("recorded");
+        assert_eq!((said.whole, said.steps), (Some(StepScore::Known(score)), Vec::new()));
+    }
+    assert_eq!(scores(&replay, &scoring("q", 2, &["a"])).expect_err("no score").kind, FaultKind::NotRecorded);
+}
+
+#[test]
+fn scores_that_are_none_are_named_with_their_line() {
+    for (fields, words) in [
+        (r#""scores":[1.5]"#, "expected a score in 0..=1, found 1.5"),
+        (r#""scores":["high"]"#, "expected a score in 0..=1"),
+        (r#""scores":[0.5],"steps":["a","b"]"#, "2 steps have 1 scores"),
+        (r#""labels":[1]"#, "in `labels`, found 1"),
+        (r#""ratings":[2]"#, "in `ratings`, found 2"),
+        (r#""score":-1"#, "expected a score in 0..=1, found -1"),
+        (r#""meta":{"rm_score":"x"}"#, "in `meta.rm_score`"),
+        (r#""scores":0.5"#, "a list in `scores`"),
+        (r#""scores":[0.5],"steps":[1]"#, "a list of texts in `steps`"),
+    ] {
+        let rows = row("q", "m", 0, "fine") + &format!("{{\"question_id\":\"p\",\"model\":\"m\",{fields}}}\n");
+        let (_dir, file) = written("r.jsonl", rows.as_bytes());
+        let error = Replay::open(&file, "m").expect_err(words);
+        assert!(matches!(error, ReplayError::Row { line: 2, .. }) && error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn real_reward_model_scores_are_replayed_beside_their_answers() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/recordings/math100_qwen25math_8x.jsonl.zst");
+    if !file.exists() {
+        println!("skipped: {} is not there", file.display());
+        return;
+    }
+    let replay = Replay::open(&file, "Qwen2.5-Math (size not stated)").expect("opens");
+    let mut n_scores = 0;
+    for id in replay.question_ids() {
+        for attempt in 0..replay.n_attempts(&[id.to_owned()]) as u32 {
+            let said = scores(&replay, &scoring(id, attempt, &["the whole answer"])).expect("recorded");
+            assert!(matches!(said.whole, Some(StepScore::Known(score)) if (0.0..=1.0).contains(&score)), "{said:?}");
+            n_scores += 1;
+        }
+    }
+    assert!(n_scores > 100, "{n_scores}");
+    println!("{n_scores} scores");
 }

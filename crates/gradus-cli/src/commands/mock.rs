@@ -9,8 +9,8 @@ use std::time::Duration;
 use gradus::config::{BankConfig, Config};
 use gradus::ingest::Ingest;
 use gradus::question::{Kind, Question};
-use gradus_model::mock::reply::{MockQuestion, Replies};
-use gradus_model::mock::{Mock, MockConfig, MockFaults, MockHandle};
+use gradus_model::mock::reply::{MockQuestion, Replies, ThinkStyle};
+use gradus_model::mock::{Mock, MockConfig, MockFaults, MockHandle, MockLacks, MockPrm};
 use gradus_sandbox::Tests;
 use gradus_verify::{Answer, Form, Outcome, Reference, verify};
 use serde::Deserialize;
@@ -23,7 +23,8 @@ use crate::error::CommandError;
 ///
 /// It answers to every model name, and the same way to the same request. A name that holds "teacher" or
 /// "think" thinks first and is right more often. Questions of the bank get right and wrong answers, judges'
-/// prompts well-formed grades. Code questions get right answers only with the built-in bank.
+/// prompts well-formed grades. Steps are scored as process reward models do it: over /pooling, as the label `+` or
+/// `-` with log-probabilities, and with log-probabilities of the prompt. Code questions get right answers only with the built-in bank.
 /// Stop it with Ctrl-C; `GET /stats` tells what has been asked.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -51,6 +52,15 @@ pub(crate) struct Args {
     /// Name in every answer, in place of the one that was asked
     #[arg(long, value_name = "NAME")]
     answers_as: Option<String>,
+    /// What it silently does not do, as real servers skip fields they do not know; may be repeated
+    #[arg(long, value_enum, value_name = "FEATURE")]
+    lacks: Vec<Feature>,
+    /// Text behind each step in /pooling and in prompts, instead of `<extra_0>` and `ки`
+    #[arg(long, value_name = "TEXT")]
+    step_mark: Option<String>,
+    /// Where a model that thinks puts its thinking
+    #[arg(long, value_enum, default_value = "tags", value_name = "PLACE")]
+    thinking_in: ThinkingIn,
     /// About how many tokens a reply has
     #[arg(long, default_value_t = 0, value_name = "N")]
     tokens: usize,
@@ -95,6 +105,31 @@ pub(crate) struct Args {
     seed: u64,
 }
 
+/// What the mock can leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Feature {
+    /// Log-probabilities of what it writes
+    Logprobs,
+    /// Log-probabilities of the prompt
+    PromptLogprobs,
+    /// Several answers to one request
+    N,
+    /// Answers that fit a JSON schema
+    JsonSchema,
+    /// The route /pooling
+    Pooling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ThinkingIn {
+    /// `<think>` tags in the content
+    Tags,
+    /// The field `reasoning`
+    Reasoning,
+    /// The field `reasoning_content`
+    ReasoningContent,
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let mishaps = args.errors_429 + args.errors_5xx + args.cut + args.garbage + args.error_in_200 + args.hang;
     if mishaps > 1.0 + 1e-9 {
@@ -111,6 +146,16 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let mut replies = Replies::new(questions(args.bank.as_deref())?);
     replies.right_rate = args.right_rate;
     replies.tokens = args.tokens;
+    replies.think_style = match args.thinking_in {
+        ThinkingIn::Tags => ThinkStyle::Tags,
+        ThinkingIn::Reasoning => ThinkStyle::Reasoning,
+        ThinkingIn::ReasoningContent => ThinkStyle::ReasoningContent,
+    };
+    let mut prm = MockPrm::default();
+    if let Some(mark) = args.step_mark.as_ref().filter(|mark| !mark.is_empty()) {
+        prm.marks = vec![mark.clone()];
+    }
+    let lacks = |feature| args.lacks.contains(&feature);
     let config = MockConfig {
         addr: SocketAddr::new(args.host, args.port),
         served: args.models.clone(),
@@ -119,6 +164,14 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         max_model_len: args.max_model_len,
         key,
         replies,
+        prm,
+        lacks: MockLacks {
+            logprobs: lacks(Feature::Logprobs),
+            prompt_logprobs: lacks(Feature::PromptLogprobs),
+            n: lacks(Feature::N),
+            json_schema: lacks(Feature::JsonSchema),
+            pooling: lacks(Feature::Pooling),
+        },
         latency: Duration::from_millis(args.latency_ms),
         jitter: Duration::from_millis(args.jitter_ms),
         rate_limit: args.rate_limit,

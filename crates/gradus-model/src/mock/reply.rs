@@ -12,6 +12,8 @@
 //!   reasons a sentence, any other 0..9);
 //!   a message holds `\boxed{correct`: that box, or `\boxed{incorrect}`.
 //!
+//! - A JSON schema in `response_format` is filled in.
+//!
 //! Everything is a function of the model's name, the messages and the seed in the request.
 
 use std::collections::HashMap;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use super::MockLacks;
 
 /// A question that the mock can answer.
 #[derive(Debug, Clone)]
@@ -90,17 +94,29 @@ impl Replies {
         }
     }
 
+    /// The answers to a request, as many as it wants, 16 at most.
+    pub(super) fn all(&self, request: &Request) -> Vec<Reply> {
+        let n = request.n.unwrap_or(1).clamp(1, 16);
+        (0..n).map(|at| self.numbered(request, at)).collect()
+    }
+
     /// The answer to a request.
     pub fn reply(&self, request: &Request) -> Reply {
+        self.numbered(request, 0)
+    }
+
+    fn numbered(&self, request: &Request, at: u64) -> Reply {
         let model = request.model.to_lowercase();
         let thinks = self.thinking_names.iter().any(|name| model.contains(name.as_str()));
-        let seed = request.seed.unwrap_or(0).to_le_bytes();
+        let seed = request.seed.unwrap_or(0).wrapping_add_unsigned(at).to_le_bytes();
         let content = request.content_hash().to_le_bytes();
         let drawn = |what: &[u8], below: u64| draw(&[what, &seed, &content]) % below;
 
         let asked = request.messages.iter().rfind(|message| message.role != "assistant");
         let asked = asked.map_or("", |message| message.content.as_str());
-        let text = if let Some(grade) = judge_reply(request, &drawn) {
+        let text = if let Some(schema) = request.schema() {
+            fitting(schema, &drawn, &mut 0, 0).to_string()
+        } else if let Some(grade) = judge_reply(request, &drawn) {
             grade
         } else if let Some(question) = self.bank.find(asked) {
             let rate = self.rate(&question.question);
@@ -167,6 +183,37 @@ impl Bank {
             found = longest.or(found);
         }
         found
+    }
+}
+
+/// A value that fits a JSON schema, as far as the mock knows schemas: objects, arrays, choices and plain types.
+/// `place` counts the values, so that each is drawn by itself.
+fn fitting(schema: &Value, drawn: &dyn Fn(&[u8], u64) -> u64, place: &mut u32, depth: u32) -> Value {
+    *place += 1;
+    let key = place.to_le_bytes();
+    if let Some(choices) = schema.get("enum").and_then(Value::as_array).filter(|choices| !choices.is_empty()) {
+        return choices[drawn(&key, choices.len() as u64) as usize].clone();
+    }
+    let whole = |key: &str| schema.get(key).and_then(Value::as_u64);
+    match schema.get("type").and_then(Value::as_str) {
+        Some("object") if depth < 8 => {
+            let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            properties.map(|(key, schema)| (key.clone(), fitting(schema, drawn, place, depth + 1))).collect()
+        }
+        Some("array") if depth < 8 => {
+            let n = whole("minItems").unwrap_or(1).min(1000);
+            let items = schema.get("items").unwrap_or(&Value::Null);
+            (0..n).map(|_| fitting(items, drawn, place, depth + 1)).collect()
+        }
+        Some("integer") => {
+            let low = whole("minimum").unwrap_or(0);
+            let high = whole("maximum").unwrap_or(low.saturating_add(9)).max(low);
+            low.saturating_add(drawn(&key, (high - low).saturating_add(1))).into()
+        }
+        Some("number") => (drawn(&key, 101) as f64 / 100.0).into(),
+        Some("boolean") => (drawn(&key, 2) == 1).into(),
+        Some("null") => Value::Null,
+        _ => "The steps were read one after another.".into(),
     }
 }
 
@@ -249,6 +296,26 @@ pub struct Request {
     logprobs: Option<bool>,
     #[serde(default)]
     top_logprobs: Option<usize>,
+    #[serde(default)]
+    n: Option<u64>,
+    #[serde(default)]
+    response_format: Option<ResponseFormat>,
+    #[serde(default)]
+    prompt_logprobs: Option<usize>,
+    #[serde(default)]
+    return_token_ids: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct ResponseFormat {
+    #[serde(default)]
+    json_schema: Option<JsonSchema>,
+}
+
+#[derive(Debug, Deserialize)]
+struct JsonSchema {
+    #[serde(default)]
+    schema: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -275,13 +342,64 @@ impl Request {
         serde_json::from_slice(body)
     }
 
+    /// Reads the body of a completion: its prompt becomes the only message.
+    ///
+    /// # Errors
+    /// The body is not JSON, or its prompt is no text.
+    pub fn read_completion(body: &[u8]) -> serde_json::Result<Self> {
+        let mut body: Map<String, Value> = serde_json::from_slice(body)?;
+        let prompt = body.remove("prompt").unwrap_or_default();
+        body.insert("messages".to_owned(), json!([{ "role": "user", "content": prompt }]));
+        // A number here, a yes or no in chat.
+        body.remove("logprobs");
+        serde_json::from_value(Value::Object(body))
+    }
+
     /// Tokens of the prompt, at about four bytes each.
     pub fn prompt_tokens(&self) -> u64 {
         self.messages.iter().map(|message| message.content.len() as u64 / 4 + 4).sum()
     }
 
-    fn max_tokens(&self) -> usize {
+    pub(super) fn max_tokens(&self) -> usize {
         self.max_tokens.or(self.max_completion_tokens).map_or(usize::MAX, |n| n as usize)
+    }
+
+    pub(super) fn wants_logprobs(&self) -> bool {
+        self.logprobs == Some(true)
+    }
+
+    /// How many of the likeliest tokens are wanted, 20 at most.
+    pub(super) fn n_top(&self) -> usize {
+        self.top_logprobs.unwrap_or(0).min(20)
+    }
+
+    /// How many of the likeliest tokens are wanted at each place of the prompt, if any, 20 at most.
+    pub(super) fn prompt_logprobs(&self) -> Option<usize> {
+        self.prompt_logprobs.map(|n| n.min(20))
+    }
+
+    pub(super) fn wants_token_ids(&self) -> bool {
+        self.return_token_ids
+    }
+
+    /// The request as a server reads it that does not know some fields.
+    pub(super) fn forget(&mut self, lacks: MockLacks) {
+        if lacks.logprobs {
+            self.logprobs = None;
+        }
+        if lacks.n {
+            self.n = None;
+        }
+        if lacks.json_schema {
+            self.response_format = None;
+        }
+        if lacks.prompt_logprobs {
+            self.prompt_logprobs = None;
+        }
+    }
+
+    fn schema(&self) -> Option<&Value> {
+        Some(&self.response_format.as_ref()?.json_schema.as_ref()?.schema)
     }
 
     fn content_hash(&self) -> u64 {
@@ -309,6 +427,11 @@ impl Reply {
         self.limit(half.max(1));
     }
 
+    /// What is written after the thinking.
+    pub(super) fn content(&self) -> &str {
+        &self.content
+    }
+
     fn n_tokens(&self) -> usize {
         pieces(self.reasoning.as_deref().unwrap_or("")).count() + pieces(&self.content).count()
     }
@@ -330,14 +453,25 @@ impl Reply {
         if self.style == ThinkStyle::ReasoningContent { "reasoning_content" } else { "reasoning" }
     }
 
-    fn usage(&self, request: &Request) -> Value {
-        let prompt = request.prompt_tokens();
-        let completion = self.n_tokens() as u64;
-        json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
-    }
-
     /// The answer as one JSON object.
     pub fn to_json(&self, request: &Request) -> Bytes {
+        Reply::all_to_json(std::slice::from_ref(self), request)
+    }
+
+    /// Several answers to one request as one JSON object; at least one.
+    pub(super) fn all_to_json(replies: &[Reply], request: &Request) -> Bytes {
+        let choices: Vec<Value> =
+            replies.iter().enumerate().map(|(index, reply)| reply.choice(index, request)).collect();
+        let prompt = request.prompt_tokens();
+        let completion: usize = replies.iter().map(Reply::n_tokens).sum();
+        let body = json!({
+            "id": "chatcmpl-mock", "object": "chat.completion", "created": 0, "model": request.model,
+            "choices": choices, "usage": usage(prompt, completion as u64),
+        });
+        body.to_string().into()
+    }
+
+    fn choice(&self, index: usize, request: &Request) -> Value {
         let mut message = json!({ "role": "assistant", "content": self.content });
         if let Some(reasoning) = &self.reasoning {
             message[self.reasoning_field()] = reasoning.as_str().into();
@@ -345,15 +479,11 @@ impl Reply {
                 message["content"] = Value::Null;
             }
         }
-        let mut choice = json!({ "index": 0, "message": message, "finish_reason": self.finish });
-        if request.logprobs == Some(true) {
+        let mut choice = json!({ "index": index, "message": message, "finish_reason": self.finish });
+        if request.wants_logprobs() {
             choice["logprobs"] = logprobs(&pieces(&self.content).collect::<Vec<_>>(), request);
         }
-        let body = json!({
-            "id": "chatcmpl-mock", "object": "chat.completion", "created": 0, "model": request.model,
-            "choices": [choice], "usage": self.usage(request),
-        });
-        body.to_string().into()
+        choice
     }
 
     /// The answer as server-sent events.
@@ -402,7 +532,7 @@ impl Reply {
         {
             for (piece, tokens) in chunks(text) {
                 let mut choice = delta(field, piece);
-                if field == "content" && request.logprobs == Some(true) {
+                if field == "content" && request.wants_logprobs() {
                     choice.logprobs = Some(logprobs(&tokens, request));
                 }
                 event(vec![choice], None);
@@ -410,11 +540,15 @@ impl Reply {
         }
         event(vec![Choice { index: 0, delta: HashMap::new(), logprobs: None, finish_reason: Some(self.finish) }], None);
         if request.stream_options.as_ref().is_some_and(|options| options.include_usage) {
-            event(Vec::new(), Some(self.usage(request)));
+            event(Vec::new(), Some(usage(request.prompt_tokens(), self.n_tokens() as u64)));
         }
         sse.extend_from_slice(b"data: [DONE]\n\n");
         sse.into()
     }
+}
+
+fn usage(prompt: u64, completion: u64) -> Value {
+    json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
 }
 
 /// Tokens of one made-up step, blank lines included.
@@ -434,7 +568,7 @@ fn chunks(text: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 }
 
 /// A text in tokens: words with the blank ahead of them, and every other sign by itself.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
@@ -453,7 +587,7 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
 
 /// Log-probabilities that fall with the rank and sum to less than one.
 fn logprobs(tokens: &[&str], request: &Request) -> Value {
-    let n_top = request.top_logprobs.unwrap_or(0).min(20);
+    let n_top = request.n_top();
     let one = |token: &str, rank: usize| {
         // 0.6, 0.24, 0.096, ...
         let logprob = (0.6 * 0.4_f64.powi(rank as i32)).ln();
