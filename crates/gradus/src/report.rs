@@ -375,7 +375,11 @@ fn settings(config: &Config) -> Value {
         let same = config.scoring.aggregate == standard.scoring.aggregate;
         rows.push(("scoring.aggregate", name(&config.scoring.aggregate), guess(same)));
         rows.push(("scoring.part", name(&config.scoring.part), guess(config.scoring.part == standard.scoring.part)));
-        rows.push(("scoring.steps", json!(config.scoring.steps).to_string(), guess(config.scoring.steps == standard.scoring.steps)));
+        rows.push((
+            "scoring.steps",
+            json!(config.scoring.steps).to_string(),
+            guess(config.scoring.steps == standard.scoring.steps),
+        ));
         rows.push(("scoring.undecided_step", name(&config.scoring.undecided_step), ""));
     }
     rows.push(("sample.by", name(&config.sample.by), ""));

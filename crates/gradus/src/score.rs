@@ -487,7 +487,10 @@ mod tests {
     #[test]
     fn places_in_what_is_filled_in_stay_as_they_are() {
         let values = [("question", "Is {steps} = {x}?"), ("steps", "[Step 1]\n{question}")];
-        assert_eq!(fill("{question}|{steps}|{\"1\": {}}", &values), "Is {steps} = {x}?|[Step 1]\n{question}|{\"1\": {}}");
+        assert_eq!(
+            fill("{question}|{steps}|{\"1\": {}}", &values),
+            "Is {steps} = {x}?|[Step 1]\n{question}|{\"1\": {}}"
+        );
     }
 
     fn scores() -> impl Strategy<Value = Vec<StepScore>> {

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, VerdictRow,
+    each,
 };
 
 /// What became of a question.

@@ -20,7 +20,7 @@ use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question, QuestionId};
 use gradus::run::{Plan, Resolved, Run, Until};
 use gradus::score::Scorer;
-use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableReader};
+use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
 use gradus::work::{Scoring, Step, Task};
 use gradus::{distil, grade};
 use gradus_model::{Fault, FaultKind, Identity, Raw, ScoreForm, Usage, Wire};

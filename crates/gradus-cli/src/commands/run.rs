@@ -126,8 +126,7 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
             price: model.and_then(|model| model.price.clone()),
         }
     };
-    let student =
-        fact("student", &plan.probe.asker.model, Some(&config.probe.sampling), config.student.as_ref());
+    let student = fact("student", &plan.probe.asker.model, Some(&config.probe.sampling), config.student.as_ref());
     let scorer = plan.grade.scorer.as_ref().map(|scorer| {
         let sampling = matches!(scorer.how, How::Words(_)).then_some(&config.scoring.sampling);
         let model = if scorer.role == "prm" { config.prm.as_ref() } else { config.judge.as_ref() };
