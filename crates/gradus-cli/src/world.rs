@@ -106,13 +106,10 @@ impl World for LiveWorld {
             Task::Score(scoring) => {
                 let role = &self.roles[&asked.work.slot.source];
                 let request = Score {
-                    form: scoring.form.clone(),
-                    question: scoring.question.clone(),
-                    steps: scoring.steps.clone(),
-                    extra: scoring.extra.clone(),
                     request_id: asked.keys.attempt.short(),
                     source_ids: asked.source_ids.clone(),
                     attempt: asked.work.slot.attempt,
+                    ..scoring.request()
                 };
                 let raw = role.model.score(&request).await?;
                 let scores = raw.read_scores(&scoring.form, scoring.steps.len())?;

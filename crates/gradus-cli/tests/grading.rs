@@ -6,8 +6,11 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::{Mock, gradus};
+use gradus::ledger::Reader;
 use gradus::tables::{DroppedRow, LevelRow, ScoreRow, TableReader};
 use serde_json::{Value, json};
 
@@ -96,7 +99,10 @@ fn every_form_gives_levels_and_nothing_is_asked_twice() {
         assert_eq!(rows.iter().all(|row| row.step.is_none()), form == "rating");
         check_levels(&levels, &rows);
         let n_scorings = rows.iter().map(|row| &row.score_id).collect::<BTreeSet<_>>().len() as u64;
-        assert!(least == 0 && most >= n_scorings && n_scorings > 0, "{form}: {least} to {most}, {n_scorings} were made");
+        assert!(
+            least == 0 && most >= n_scorings && n_scorings > 0,
+            "{form}: {least} to {most}, {n_scorings} were made"
+        );
         assert_eq!(scoring(folder), [0, 0], "{form}: all is there");
         let of_wire: Vec<_> =
             rows.iter().map(|row| (row.attempt_id.clone(), row.step, row.text.clone(), row.score)).collect();
@@ -130,6 +136,51 @@ fn every_form_gives_levels_and_nothing_is_asked_twice() {
             assert!((one.3.unwrap() - other.3.unwrap()).abs() < 1e-6, "{one:?} and {other:?}");
         }
     }
+}
+
+/// Answers of models in the ledger of the run.
+fn n_recorded(folder: &Path) -> u64 {
+    let stats = Reader::open(&folder.join("gradus-run/ledger.sqlite")).unwrap().stats().unwrap();
+    stats.attempts.iter().filter(|row| row.kind != "execution").map(|row| row.settled).sum()
+}
+
+#[test]
+fn a_run_killed_while_it_scores_asks_only_for_the_rest() {
+    let server = Mock::start(|command| command.args(["--right-rate", "0.3", "--latency-ms", "20"]));
+    let more = format!(
+        "prm: {}\npreset: paper-a\nscoring: {{form: chat_labels, steps: {{fragment: 0}}}}\ndriver: {{in_flight: 4}}\n",
+        server.model("prm")
+    );
+    let [clean, killed] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [clean, killed] = [clean.path(), killed.path()];
+    configure(clean, &server, &more);
+    configure(killed, &server, &more);
+    grade(clean);
+    let n_all = n_recorded(clean);
+    let n_before = server.stats()["requests"].as_u64().unwrap();
+    let mut child = Command::new(common::GRADUS)
+        .args(["grade", "--json", "--unsafe-no-sandbox"])
+        .current_dir(killed)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while server.stats()["requests"].as_u64().unwrap() < n_before + n_all * 2 / 3 && child.try_wait().unwrap().is_none()
+    {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let n_kept = n_recorded(killed);
+    assert!(0 < n_kept && n_kept < n_all, "killed in the middle: {n_kept} of {n_all}");
+    // What was in flight may still be on its way to the server.
+    std::thread::sleep(Duration::from_millis(100));
+    let n_before = server.stats()["requests"].as_u64().unwrap();
+    grade(killed);
+    assert_eq!(server.stats()["requests"].as_u64().unwrap() - n_before, n_all - n_kept);
+    let tables = |folder: &Path| common::files(&folder.join("gradus-run/tables"));
+    assert!(tables(killed) == tables(clean), "the tables are those of a run that nobody disturbed");
+    assert!(!scores(killed).is_empty());
 }
 
 #[test]

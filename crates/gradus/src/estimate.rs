@@ -203,9 +203,7 @@ impl<'a> Tally<'a> {
                         Outcome::Completed(truncated(SOME_ATTEMPT))
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
-                    Task::Execute(_) => {
-                        Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 })
-                    }
+                    Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
                     Task::Score(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });

@@ -318,10 +318,15 @@ fn by_wire(
     attempt: u32,
     answers: &[Answered],
 ) -> Heard {
-    if let ScoreForm::Pooling { mark, .. } | ScoreForm::PromptLogprobs { mark, .. } = form
-        && steps.iter().any(|step| step.contains(mark.trim()))
-    {
-        return Next::Drop(Reason::new("mark_in_step", format!("the attempt itself holds the mark `{mark}`")));
+    let whole = Scoring {
+        model: config.model.clone(),
+        form: form.clone(),
+        question: question.text.trim().to_owned(),
+        steps: steps.to_vec(),
+        extra: config.extra.clone(),
+    };
+    if let Err(fault) = whole.request().check() {
+        return Next::Drop(Reason::new("holds_mark", fault.message));
     }
     // A form that scores one step at a time is asked for every step, each behind those before it.
     let lengths: Vec<usize> = match form {
@@ -333,22 +338,16 @@ fn by_wire(
     let mut scores = Vec::new();
     let mut keys = Vec::new();
     let mut failed = None;
-    let mut whole = None;
+    let mut as_whole = None;
     for (length, part) in lengths.into_iter().zip(0..) {
         let Some(answered) = find(answers, slot(part)) else {
-            let scoring = Scoring {
-                model: config.model.clone(),
-                form: form.clone(),
-                question: question.text.trim().to_owned(),
-                steps: steps[..length].to_vec(),
-                extra: config.extra.clone(),
-            };
+            let scoring = Scoring { steps: steps[..length].to_vec(), ..whole.clone() };
             missing.push(Work { slot: slot(part), task: Task::Score(Arc::new(scoring)) });
             continue;
         };
         match &answered.outcome {
             Outcome::Scored(said) => match said.whole {
-                Some(score) => whole = whole.or(Some((score, answered.key))),
+                Some(score) => as_whole = as_whole.or(Some((score, answered.key))),
                 None => scores.extend(&said.steps),
             },
             Outcome::Failed(reason) => failed = failed.or(Some(reason)),
@@ -359,7 +358,7 @@ fn by_wire(
     if !missing.is_empty() {
         return Next::Ask(missing);
     }
-    match (failed, whole) {
+    match (failed, as_whole) {
         (Some(reason), _) => Next::Drop(without_score(reason)),
         (None, Some((score, key))) => Next::Done((Said::Whole(score), vec![key])),
         (None, None) => Next::Done((Said::Steps(scores), keys)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling, ScoreForm, Scores};
+use gradus_model::{Completion, Identity, Message, Sampling, Score, ScoreForm, Scores};
 use gradus_sandbox::{Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -138,6 +138,19 @@ impl Generation {
 }
 
 impl Scoring {
+    /// What the model is asked; the caller adds for whom and under which id.
+    pub fn request(&self) -> Score {
+        Score {
+            form: self.form.clone(),
+            question: self.question.clone(),
+            steps: self.steps.clone(),
+            extra: self.extra.clone(),
+            request_id: String::new(),
+            source_ids: Arc::new([]),
+            attempt: 0,
+        }
+    }
+
     /// Everything that determines the scores.
     pub fn payload(&self) -> Value {
         json!({

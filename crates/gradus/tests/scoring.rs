@@ -167,9 +167,15 @@ fn what_is_too_long_is_left_out_and_alone_leaves_the_question_ungraded() {
     let config = config(Grader::Prm, 2);
     let student = |attempt| completed(Some(&format!("attempt {attempt}")), WRONG, Finish::Length);
     let too_long = || Outcome::Failed(Reason::new("context_too_long", "5000 tokens"));
-    let (end, _) = run(&config, Kind::Math, student, |work| {
-        if work.slot.attempt == 0 { too_long() } else { scores(&[0.5, 0.5, 0.5]) }
-    });
+    let (end, _) =
+        run(
+            &config,
+            Kind::Math,
+            student,
+            |work| {
+                if work.slot.attempt == 0 { too_long() } else { scores(&[0.5, 0.5, 0.5]) }
+            },
+        );
     let graded = done(end);
     assert_eq!(graded.scored[0].result.as_ref().unwrap_err().code, "too_long");
     assert_eq!(graded.graded.score, Some(0.5), "a truncated attempt counts as wrong, and is scored");
@@ -188,10 +194,15 @@ fn a_score_that_was_never_asked_for_drops_the_question() {
 fn labels_are_asked_for_step_by_step() {
     let mut config = config(Grader::Prm, 1);
     config.scoring.form = PrmForm::ChatLabels;
-    let (end, asked) = run(&config, Kind::Math, |_| written(WRONG), |work| {
-        let Task::Score(scoring) = &work.task else { panic!("{work:?}") };
-        scores(&[scoring.steps.len() as f64 / 4.0])
-    });
+    let (end, asked) = run(
+        &config,
+        Kind::Math,
+        |_| written(WRONG),
+        |work| {
+            let Task::Score(scoring) = &work.task else { panic!("{work:?}") };
+            scores(&[scoring.steps.len() as f64 / 4.0])
+        },
+    );
     assert_eq!((done(end).graded.score, asked.len()), (Some(0.375), 2));
     let keys: BTreeSet<_> = asked.iter().map(|work| work.keys().1.attempt).collect();
     assert_eq!(keys.len(), 2);
@@ -205,8 +216,12 @@ fn a_reply_that_cannot_be_read_is_asked_for_again_and_then_leaves_the_attempt_wi
         Step::Score { n_try, .. } => n_try,
         step => panic!("{step:?}"),
     };
-    let (end, asked) =
-        run(&config, Kind::Math, |_| written(WRONG), |work| written(if n_try(work) < 2 { "I think so." } else { marks }));
+    let (end, asked) = run(
+        &config,
+        Kind::Math,
+        |_| written(WRONG),
+        |work| written(if n_try(work) < 2 { "I think so." } else { marks }),
+    );
     assert_eq!((done(end).graded.score, asked.len()), (Some(0.5), 3));
     let keys: BTreeSet<_> = asked.iter().map(|work| work.keys().1.attempt).collect();
     assert_eq!(keys.len(), 3, "each try is an attempt of its own at the same words");
@@ -257,7 +272,7 @@ fn thinking_is_scored_unless_the_config_says_otherwise() {
 fn an_attempt_that_holds_the_mark_is_not_sent() {
     let student = |_| written("I write <extra_0> in my own answer: \\boxed{8}.");
     let (end, asked) = run(&config(Grader::Prm, 1), Kind::Math, student, |_| unreachable!());
-    assert_eq!((ungraded(end), asked.len()), ("mark_in_step", 0));
+    assert_eq!((ungraded(end), asked.len()), ("holds_mark", 0));
 }
 
 #[test]
@@ -275,10 +290,21 @@ fn a_recorded_score_of_the_whole_answer_stands_for_its_steps() {
     for form in [PrmForm::Pooling, PrmForm::ChatLabels] {
         let mut config = config(Grader::Prm, 1);
         config.scoring.form = form;
-        let (end, _) = run(&config, Kind::Math, |_| written(WRONG), |_| {
-            let whole = Some(StepScore::Known(0.75));
-            Outcome::Scored(Scores { steps: Vec::new(), whole, usage: Usage::default(), cost_usd: None, model: None })
-        });
+        let (end, _) = run(
+            &config,
+            Kind::Math,
+            |_| written(WRONG),
+            |_| {
+                let whole = Some(StepScore::Known(0.75));
+                Outcome::Scored(Scores {
+                    steps: Vec::new(),
+                    whole,
+                    usage: Usage::default(),
+                    cost_usd: None,
+                    model: None,
+                })
+            },
+        );
         let graded = done(end);
         assert!(graded.scored[0].whole && graded.scored[0].steps.len() == 1);
         assert_eq!(graded.graded.level, Ok(Level::Hard(2)));
