@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::engine::{Measured, TokenScore};
 use crate::kernel::Isa;
 use crate::matrix::Workers;
-use crate::sample::{Sampler, best, logprob_and_rank};
+use crate::sample::{Sampler, best, logprob_and_rank, logprobs};
 use crate::tokenizer::Tokenizer;
 use crate::transformer::{Cache, Step, Transformer};
 
@@ -29,6 +29,8 @@ pub(crate) enum Job {
     Write(Writing),
     /// Measure how likely the tokens are.
     Score(Scoring),
+    /// Measure how likely some tokens would be at some places.
+    Watch(Watching),
 }
 
 /// A continuation to write.
@@ -46,6 +48,18 @@ pub(crate) struct Writing {
 pub(crate) struct Scoring {
     pub(crate) tokens: Vec<u32>,
     pub(crate) reply: oneshot::Sender<Vec<TokenScore>>,
+}
+
+/// Tokens to read, and others to measure behind some of them.
+pub(crate) struct Watching {
+    /// At least one; they fit the context.
+    pub(crate) tokens: Vec<u32>,
+    /// Indices of tokens, rising, at least one; the last one is that of the last token.
+    pub(crate) places: Vec<usize>,
+    /// What is measured behind each of these.
+    pub(crate) watched: Vec<u32>,
+    /// ln of the probability of each watched token at each place, at temperature 1.
+    pub(crate) reply: oneshot::Sender<Vec<Vec<f32>>>,
 }
 
 /// A finished continuation; none if the logits were not finite.
@@ -96,6 +110,10 @@ enum Work {
     Score {
         job: Scoring,
         scores: Vec<TokenScore>,
+    },
+    Watch {
+        job: Watching,
+        rows: Vec<Vec<f32>>,
     },
 }
 
@@ -203,6 +221,7 @@ impl Batch {
                 self.active.push(Sequence { work: Work::Score { job, scores }, cache: Cache::default(), n_read: 0 });
                 return;
             }
+            Job::Watch(job) => return self.start_watching(job),
         };
         let sampler = Box::new(Sampler::new(&job.sampling, job.seed));
         let (cache, n_read, logits) = self.remembered(&job.prompt);
@@ -215,6 +234,18 @@ impl Batch {
         match progress {
             Progress::More => self.active.push(sequence),
             ended => sequence.work.reply(ended),
+        }
+    }
+
+    fn start_watching(&mut self, job: Watching) {
+        // What was read before is not measured any more, so all places must lie behind it.
+        let one_place = job.places.len() == 1;
+        let (cache, n_read, logits) =
+            if one_place { self.remembered(&job.tokens) } else { (Cache::default(), 0, None) };
+        let mut work = Work::Watch { job, rows: Vec::new() };
+        match logits.map(|mut logits| work.advance(self.isa, &self.tokenizer, &mut logits)) {
+            Some(ended) => work.reply(ended),
+            None => self.active.push(Sequence { work, cache, n_read }),
         }
     }
 
@@ -257,8 +288,13 @@ impl Batch {
                 continue;
             }
             let mut logits = logits.next().expect("one row per step that wants it");
-            if let Work::Write { job, last: None, .. } = &sequence.work {
-                let (tokens, cache) = (job.prompt.clone(), sequence.cache.clone());
+            let prompt = match &sequence.work {
+                Work::Write { job, last: None, .. } => Some(&job.prompt),
+                Work::Watch { job, .. } if job.places.len() == 1 => Some(&job.tokens),
+                _ => None,
+            };
+            if let Some(prompt) = prompt {
+                let (tokens, cache) = (prompt.clone(), sequence.cache.clone());
                 self.prompts.push_back(Prompt { tokens, cache, logits: logits.clone() });
                 if self.prompts.len() > 2 * self.limits.n_sequences {
                     self.prompts.pop_front();
@@ -281,6 +317,7 @@ impl Job {
         match self {
             Self::Write(job) => !job.reply.is_closed(),
             Self::Score(job) => !job.reply.is_closed(),
+            Self::Watch(job) => !job.reply.is_closed(),
         }
     }
 
@@ -289,6 +326,7 @@ impl Job {
         match self {
             Self::Write(job) => job.prompt.len() + job.n_most,
             Self::Score(job) => job.tokens.len(),
+            Self::Watch(job) => job.tokens.len(),
         }
     }
 }
@@ -296,19 +334,21 @@ impl Job {
 impl Sequence {
     /// What to read in this round.
     fn next_steps(&self, i: usize, n_prompt_tokens: &mut usize, steps: &mut Vec<Step>) {
-        let (tokens, limit, all_logits) = match &self.work {
+        let (tokens, limit, wanted): (_, _, &dyn Fn(usize) -> bool) = match &self.work {
             &Work::Write { last: Some(token), .. } => {
                 steps.push(Step { token, cache: i, position: self.n_read, logits: true });
                 return;
             }
-            Work::Write { job, .. } => (&job.prompt, PROMPT_TOKENS, false),
-            Work::Score { job, .. } => (&job.tokens, SCORED_TOKENS, true),
+            Work::Write { job, .. } => (&job.prompt, PROMPT_TOKENS, &|position| position + 1 == job.prompt.len()),
+            Work::Score { job, .. } => (&job.tokens, SCORED_TOKENS, &|_| true),
+            Work::Watch { job, .. } => {
+                (&job.tokens, SCORED_TOKENS, &|position| job.places.binary_search(&position).is_ok())
+            }
         };
         let n = limit.saturating_sub(*n_prompt_tokens).min(tokens.len() - self.n_read);
         *n_prompt_tokens += n;
         for (position, &token) in tokens.iter().enumerate().skip(self.n_read).take(n) {
-            let logits = all_logits || position + 1 == tokens.len();
-            steps.push(Step { token, cache: i, position, logits });
+            steps.push(Step { token, cache: i, position, logits: wanted(position) });
         }
     }
 }
@@ -318,6 +358,7 @@ impl Work {
         match self {
             Self::Write { job, .. } => !job.reply.is_closed(),
             Self::Score { job, .. } => !job.reply.is_closed(),
+            Self::Watch { job, .. } => !job.reply.is_closed(),
         }
     }
 
@@ -325,6 +366,7 @@ impl Work {
         match self {
             Self::Write { job, .. } => job.prompt.len() + job.n_most,
             Self::Score { job, .. } => job.tokens.len(),
+            Self::Watch { job, .. } => job.tokens.len(),
         }
     }
 
@@ -337,6 +379,10 @@ impl Work {
                 let measured = Some(Measured { logprob, rank, likeliest: best(logits) as u32 });
                 scores.push(TokenScore { token, measured });
                 Progress::More
+            }
+            Self::Watch { job, rows } => {
+                rows.push(logprobs(logits, &job.watched));
+                if rows.len() == job.places.len() { Progress::Stopped } else { Progress::More }
             }
             Self::Write { job, sampler, last, n_written, bytes } => {
                 if job.n_most == 0 {
@@ -365,6 +411,7 @@ impl Work {
     fn reply(self, end: Progress) {
         match self {
             Self::Score { job, scores } => drop(job.reply.send(scores)),
+            Self::Watch { job, rows } => drop(job.reply.send(rows)),
             Self::Write { job, n_written, bytes, .. } => {
                 let written = Written { bytes, n_tokens: n_written, stopped: end == Progress::Stopped };
                 drop(job.reply.send((end != Progress::Broken).then_some(written)));

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 
-use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Wire};
+use gradus_model::capability::{Capabilities, Support};
+use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
 use tokio::sync::oneshot;
 
 use crate::Error;
-use crate::batch::{Batch, Job, Limits, Scoring, Writing, Written};
+use crate::batch::{Batch, Job, Limits, Scoring, Watching, Writing, Written};
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
@@ -170,6 +171,30 @@ impl Engine {
         answer.await.map_err(|_| stopped())
     }
 
+    /// ln of the probabilities of the watched tokens behind some of the tokens, at temperature 1: a row for each place.
+    pub(crate) async fn watch(
+        &self,
+        tokens: Vec<u32>,
+        places: Vec<usize>,
+        watched: Vec<u32>,
+    ) -> Result<Vec<Vec<f32>>, Fault> {
+        if tokens.len() > self.n_context {
+            return Err(self.too_long(tokens.len()));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Watch(Watching { tokens, places, watched, reply }))?;
+        let rows = answer.await.map_err(|_| stopped())?;
+        if rows.iter().flatten().any(|logprob| logprob.is_nan()) {
+            return Err(self.broken());
+        }
+        Ok(rows)
+    }
+
+    fn broken(&self) -> Fault {
+        let message = format!("the logits of `{}` are not finite: its weights are broken", self.identity.name);
+        fault(FaultKind::BadRequest, message)
+    }
+
     fn send(&self, job: Job) -> Result<(), Fault> {
         self.jobs.send(job).map_err(|_| stopped())
     }
@@ -210,10 +235,29 @@ impl Model for Engine {
         let sampling = request.sampling.clone();
         self.send(Job::Write(Writing { prompt, sampling, seed: request.seed, n_most, reply }))?;
         let Some(written) = answer.await.map_err(|_| stopped())? else {
-            let message = format!("the logits of `{}` are not finite: its weights are broken", self.identity.name);
-            return Err(fault(FaultKind::BadRequest, message));
+            return Err(self.broken());
         };
         Ok(self.chat_json(request, n_prompt, &written))
+    }
+
+    /// The same request gives the same bytes. Both labels are measured exactly, so that no score is bounded.
+    async fn score(&self, request: &Score) -> Result<Raw, Fault> {
+        self.step_scores(request).await.map(|scores| scores.to_raw())
+    }
+
+    /// Known without asking.
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        let none = || Support::Refused("the embedded engine has no such thing".to_owned());
+        Ok(Capabilities {
+            logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
+            prompt_logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
+            ranks: none(),
+            echo: none(),
+            several: none(),
+            json_schema: none(),
+            reasoning: Support::Yes("as tags inside the content, where the model writes them".to_owned()),
+            pooling: none(),
+        })
     }
 
     fn n_tokens(&self, text: &str) -> Option<usize> {
@@ -253,7 +297,7 @@ fn hash(path: &Path) -> std::io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-fn fault(kind: FaultKind, message: String) -> Fault {
+pub(crate) fn fault(kind: FaultKind, message: String) -> Fault {
     Fault { kind, message, status: None, retry_after: None, body: None }
 }
 

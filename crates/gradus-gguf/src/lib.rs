@@ -13,6 +13,7 @@ mod gguf;
 mod kernel;
 mod matrix;
 mod sample;
+mod score;
 mod template;
 mod tokenizer;
 mod transformer;

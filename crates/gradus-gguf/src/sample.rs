@@ -139,6 +139,13 @@ fn head(weights: &[f32], total: f64, top_k: usize, top_p: f64) -> Vec<u32> {
     }
 }
 
+/// ln of the probabilities of some tokens at temperature 1.
+pub(crate) fn logprobs(logits: &[f32], tokens: &[u32]) -> Vec<f32> {
+    let most = f64::from(logits[best(logits)]);
+    let sum: f64 = logits.iter().map(|&x| (f64::from(x) - most).exp()).sum();
+    tokens.iter().map(|&token| (f64::from(logits[token as usize]) - most - sum.ln()) as f32).collect()
+}
+
 /// Natural logarithm of the probability of `token`, and how many tokens are likelier, plus one.
 pub(crate) fn logprob_and_rank(logits: &[f32], token: u32) -> (f32, u32) {
     let most = f64::from(logits[best(logits)]);

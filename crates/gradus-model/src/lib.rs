@@ -4,6 +4,7 @@
 //! ([`Raw`]), so that they can be stored before anybody parses them; [`Raw::read`] makes a
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
+pub mod capability;
 mod fault;
 pub mod fetch;
 pub mod limit;
@@ -14,13 +15,14 @@ pub mod pool;
 pub mod price;
 mod read;
 pub mod replay;
-mod score;
+pub mod score;
 mod think;
 mod zeroeval;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::capability::Capabilities;
 pub use crate::score::{Score, ScoreForm, Scores, StepScore};
 
 /// Who speaks in a message.
@@ -236,6 +238,15 @@ pub trait Model: Send + Sync {
     /// [`Raw::read_scores`] accepts.
     async fn score(&self, _request: &Score) -> Result<Raw, Fault> {
         Err(Fault::new(FaultKind::BadRequest, format!("`{}` cannot score steps", self.identity().name)))
+    }
+
+    /// What it can do beside plain generations, found out with [`Capabilities::N_REQUESTS`] tiny requests, which
+    /// an endpoint may charge for.
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        Err(Fault::new(
+            FaultKind::BadRequest,
+            format!("`{}` is no endpoint that could be probed", self.identity().name),
+        ))
     }
 
     /// Tokens of a text in this model's tokenizer, if it can count them cheaply and offline.

@@ -4,6 +4,7 @@
 //! client: every sampling field is sent, silence is bounded (length is not), the endpoint's limits are
 //! kept ([`crate::limit`]), and each failure is named ([`FaultKind`]).
 
+mod capability;
 mod score;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::capability::Capabilities;
 use crate::fault::{Said, duration, excerpt, seconds_checked};
 use crate::limit::{Limiter, Limits, Outcome, Permit};
 use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
@@ -524,6 +526,10 @@ impl Model for OpenAi {
 
     async fn score(&self, request: &Score) -> Result<Raw, Fault> {
         self.scores(request).await.map(|(raw, _)| raw)
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        self.probe_all().await
     }
 }
 

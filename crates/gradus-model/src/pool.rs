@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::capability::Capabilities;
 use crate::openai::OpenAi;
 use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Model, Raw, Score};
 
@@ -123,6 +124,13 @@ impl Model for Pool {
         replica.outstanding.fetch_add(1, Ordering::Relaxed);
         let _outstanding = Outstanding(&replica.outstanding);
         replica.model.score(request).await
+    }
+
+    /// What all replicas do.
+    async fn capabilities(&self) -> Result<Capabilities, Fault> {
+        let all = futures::future::try_join_all(self.replicas.iter().map(|replica| replica.model.capabilities()));
+        let all = all.await?.into_iter().reduce(Capabilities::both);
+        Ok(all.expect("a pool has at least one replica"))
     }
 }
 

@@ -3,13 +3,14 @@
 //! Three forms on the wire ([`ScoreForm`]), one normal form of the answer ([`Scores`]). A score that was not
 //! said is never made up: it is bounded by what was said, or undecided.
 
+pub mod label;
 pub(crate) mod read;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Fault, FaultKind, Raw, Usage, Wire};
+use crate::{Fault, FaultKind, Message, Raw, Speaker, Usage, Wire};
 
 /// How a process reward model is asked, on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -141,7 +142,7 @@ impl ScoreForm {
     /// # Errors
     /// What is wrong: an empty mark or label, or two labels that differ in blanks only.
     pub fn check(&self) -> Result<(), String> {
-        let bare = |text: &str| read::bare(text).to_owned();
+        let bare = |text: &str| label::bare(text).to_owned();
         let (mark, labels) = match self {
             ScoreForm::Pooling { mark, .. } => (Some(mark), None),
             ScoreForm::ChatLabels { top: 0, .. } => return Err("`top` is 0: no label would be returned".to_owned()),
@@ -164,6 +165,48 @@ impl ScoreForm {
 }
 
 impl Score {
+    /// The conversation that is sent: for [`ScoreForm::Pooling`] the answer with its marks, for
+    /// [`ScoreForm::ChatLabels`] a turn for each step, the earlier ones called right.
+    pub fn turns(&self) -> Vec<Message> {
+        let say = |role, content: &str| Message { role, content: content.to_owned() };
+        match &self.form {
+            ScoreForm::Pooling { mark, system, .. } => {
+                let answer: String = self.steps.iter().flat_map(|step| [step.as_str(), mark]).collect();
+                let system = system.iter().map(|system| say(Speaker::System, system));
+                system.chain([say(Speaker::User, &self.question), say(Speaker::Assistant, &answer)]).collect()
+            }
+            ScoreForm::ChatLabels { positive, .. } => {
+                let mut turns = Vec::with_capacity(2 * self.steps.len());
+                for (at, step) in self.steps.iter().enumerate() {
+                    if at == 0 {
+                        turns.push(say(Speaker::User, &format!("{} {step}", self.question)));
+                    } else {
+                        turns.extend([say(Speaker::Assistant, positive), say(Speaker::User, step)]);
+                    }
+                }
+                turns
+            }
+            ScoreForm::PromptLogprobs { .. } => vec![say(Speaker::User, &self.prompt().0)],
+        }
+    }
+
+    /// The text whose log-probabilities are asked for in [`ScoreForm::PromptLogprobs`], and the byte where each
+    /// mark ends. A line end follows each mark, the last one too: what a model thinks at a mark is told with the
+    /// token behind it.
+    pub fn prompt(&self) -> (String, Vec<usize>) {
+        let ScoreForm::PromptLogprobs { mark, .. } = &self.form else {
+            return (self.question.clone(), Vec::new());
+        };
+        let mut prompt = format!("{} ", self.question);
+        let mut ends = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            prompt.extend([step, " ", mark]);
+            ends.push(prompt.len());
+            prompt.push('\n');
+        }
+        (prompt, ends)
+    }
+
     /// Whether this can be asked at all: what would make scores fall on the wrong steps is refused beforehand.
     ///
     /// # Errors
@@ -175,7 +218,7 @@ impl Score {
             return Err(bad("there are none".to_owned()));
         }
         if let ScoreForm::Pooling { mark, .. } | ScoreForm::PromptLogprobs { mark, .. } = &self.form {
-            let mark = read::bare(mark);
+            let mark = label::bare(mark);
             if matches!(self.form, ScoreForm::Pooling { .. }) && self.question.contains(mark) {
                 return Err(bad(format!("the question holds the mark `{mark}` itself")));
             }

@@ -17,7 +17,9 @@ use crate::models::Env;
 
 /// Check this machine and, with a config, the models it names
 ///
-/// Asks no question and spends nothing. The exit code is 1 if there is a problem.
+/// Asks no question and spends nothing, unless `--probe` is given: then each endpoint gets seven tiny requests, of a few
+/// words and 48 tokens at most, that show what it can do. An answer 200 is not believed if it leaves out what was asked.
+/// The exit code is 1 if there is a problem.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Config whose models are checked
@@ -26,6 +28,9 @@ pub(crate) struct Args {
     /// Override a setting, for example `--set student=smollm2`; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "config")]
     set: Vec<String>,
+    /// Ask each endpoint a few tiny requests, to see what it can do; a provider may charge for them
+    #[arg(long, requires = "config")]
+    probe: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -89,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(config) = config {
         let runtime = tokio::runtime::Runtime::new()
             .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))?;
-        checks.extend(runtime.block_on(roles::checks(&config, &env)));
+        checks.extend(runtime.block_on(roles::checks(&config, &env, args.probe)));
     }
     match print(&checks, args.json) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

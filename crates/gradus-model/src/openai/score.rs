@@ -1,6 +1,6 @@
 //! Asks an endpoint for the scores of steps: `/pooling`, labels over chat, log-probabilities of the prompt.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Failure, OpenAi};
 use crate::limit::Outcome;
@@ -51,44 +51,26 @@ impl OpenAi {
 
     /// Where to, how the answer is to be read, and what to send.
     fn score_body(&self, request: &Score) -> (String, Wire, Vec<u8>) {
-        let (question, steps) = (&request.question, &request.steps);
         let model = &self.config.model;
         let (path, wire, mut body) = match &request.form {
-            ScoreForm::Pooling { mark, system, .. } => {
-                let answer: String = steps.iter().flat_map(|step| [step.as_str(), mark]).collect();
-                let system = system.iter().map(|system| json!({ "role": "system", "content": system }));
-                let rest =
-                    [json!({ "role": "user", "content": question }), json!({ "role": "assistant", "content": answer })];
-                let messages: Vec<Value> = system.chain(rest).collect();
+            ScoreForm::Pooling { .. } => {
                 let body = json!({
-                    "model": model, "messages": messages, "task": "token_classify", "encoding_format": "float",
+                    "model": model, "messages": request.turns(), "task": "token_classify", "encoding_format": "float",
                 });
                 (format!("{}pooling", self.root()), Wire::PoolingJson, body)
             }
-            ScoreForm::ChatLabels { positive, top, .. } => {
-                let mut messages = Vec::with_capacity(2 * steps.len());
-                for (at, step) in steps.iter().enumerate() {
-                    let content = if at == 0 { format!("{question} {step}") } else { step.clone() };
-                    if at > 0 {
-                        messages.push(json!({ "role": "assistant", "content": positive }));
-                    }
-                    messages.push(json!({ "role": "user", "content": content }));
-                }
+            ScoreForm::ChatLabels { top, .. } => {
                 let mut body = json!({
-                    "model": model, "messages": messages, "temperature": 0.0, "top_p": 1.0, "stream": false,
+                    "model": model, "messages": request.turns(), "temperature": 0.0, "top_p": 1.0, "stream": false,
                     "logprobs": true, "top_logprobs": top,
                 });
                 body[self.config.max_tokens_field.as_str()] = 1.into();
                 ("chat/completions".to_owned(), Wire::ChatJson, body)
             }
-            ScoreForm::PromptLogprobs { mark, .. } => {
-                // A line end follows each mark, the last one too: what the model thinks at a mark is told with
-                // the token behind it.
-                let answer: String = steps.iter().flat_map(|step| [step.as_str(), " ", mark, "\n"]).collect();
+            ScoreForm::PromptLogprobs { .. } => {
                 let body = json!({
-                    "model": model, "prompt": format!("{question} {answer}"),
-                    "max_tokens": 1, "temperature": 0.0, "stream": false,
-                    "prompt_logprobs": PROMPT_LOGPROBS, "return_token_ids": true,
+                    "model": model, "prompt": request.prompt().0, "max_tokens": 1, "temperature": 0.0,
+                    "stream": false, "prompt_logprobs": PROMPT_LOGPROBS, "return_token_ids": true,
                 });
                 ("completions".to_owned(), Wire::CompletionJson, body)
             }

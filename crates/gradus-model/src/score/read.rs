@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::label::{bare, log_sum, says, share};
 use super::{ScoreForm, Scores, StepScore};
 use crate::fault::{Said, excerpt};
 use crate::read::{error_in_value, read_usage};
@@ -168,7 +169,6 @@ fn compare(seen: &[Seen], positive: &str, negative: &str) -> StepScore {
         log_sum(logprobs).filter(|logprob| *logprob > ZERO)
     };
     let named = |label: &str, other: &str| seen.iter().any(|seen| says(&seen.token, label, other));
-    let share = |positive: f64, negative: f64| 1.0 / (1.0 + (negative - positive).exp());
     match (known(positive, negative), known(negative, positive)) {
         (Some(p), Some(n)) => StepScore::Known(share(p, n)),
         // Named with a probability of zero, which is a word too.
@@ -178,24 +178,6 @@ fn compare(seen: &[Seen], positive: &str, negative: &str) -> StepScore {
         (None, Some(n)) => StepScore::Bounded { low: 0.0, high: share(least, n) },
         (None, None) => StepScore::Undecided,
     }
-}
-
-/// ln of the sum of probabilities; none of nothing.
-fn log_sum(logprobs: impl Iterator<Item = f64> + Clone) -> Option<f64> {
-    let most = logprobs.clone().max_by(f64::total_cmp)?;
-    Some(most + logprobs.map(|logprob| (logprob - most).exp()).sum::<f64>().ln())
-}
-
-/// Whether a token is the label, with or without a blank, or a beginning of it that is none of the other's:
-/// tokenisers cut words differently.
-fn says(token: &str, label: &str, other: &str) -> bool {
-    let (token, label, other) = (bare(token), bare(label), bare(other));
-    !token.is_empty() && (token == label || label.starts_with(token) && !other.starts_with(token))
-}
-
-/// A token without blanks around it, as tokenisers write them.
-pub(super) fn bare(token: &str) -> &str {
-    token.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{2581}' | '\u{120}' | '\u{10a}'))
 }
 
 /// vLLM: `{"choices": [{"prompt_logprobs": [null, {"ID": {"logprob", "rank", "decoded_token"}, ..}, ..]}]}`.

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use gradus::config::{Config, ModelConfig};
 use gradus_model::Info;
+use gradus_model::capability::{Capabilities, Support};
 use gradus_model::name::ModelName;
 
 use super::{Check, State};
-use crate::models::{self, Env};
+use crate::models::{self, Env, Opened};
 
 /// Longest time that an endpoint may take to say what it is.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest time for the tiny requests of a probe.
+const PROBE_PATIENCE: Duration = Duration::from_mins(3);
+
 const SECTION: &str = "models";
 
-pub(super) async fn checks(config: &Config, env: &Env) -> Vec<Check> {
+pub(super) async fn checks(config: &Config, env: &Env, probe: bool) -> Vec<Check> {
     let mut roles: Vec<(String, &ModelConfig)> = Vec::new();
     roles.extend(config.student.iter().map(|model| ("student".to_owned(), model)));
     let teachers = config.teacher.iter().enumerate();
@@ -29,30 +33,36 @@ pub(super) async fn checks(config: &Config, env: &Env) -> Vec<Check> {
     }
     for (i, (role, model)) in roles.iter().enumerate() {
         // A model with a role already is loaded and asked once.
-        checks.push(match roles[..i].iter().find(|(_, earlier)| earlier == model) {
-            Some((earlier, _)) => Check::new(SECTION, role, State::Ok, format!("the same as `{earlier}`")),
-            None => check(role, model, env).await,
-        });
+        if let Some((earlier, _)) = roles[..i].iter().find(|(_, earlier)| earlier == model) {
+            checks.push(Check::new(SECTION, role, State::Ok, format!("the same as `{earlier}`")));
+            continue;
+        }
+        let (check, opened) = check(role, model, env).await;
+        checks.push(check);
+        if let Some(opened) = opened.filter(|_| probe) {
+            checks.extend(capabilities(role, &opened).await);
+        }
     }
     checks
 }
 
-async fn check(role: &str, config: &ModelConfig, env: &Env) -> Check {
+async fn check(role: &str, config: &ModelConfig, env: &Env) -> (Check, Option<Opened>) {
     let name: ModelName = match config.model.parse() {
         Ok(name) => name,
-        Err(error) => return Check::new(SECTION, role, State::Problem, error.to_string()),
+        Err(error) => return (Check::new(SECTION, role, State::Problem, error.to_string()), None),
     };
     let mut said = name.to_string();
     if let Some(variable) = &config.api_key_env {
         let is_set = std::env::var(variable).is_ok_and(|value| !value.trim().is_empty());
         if !is_set {
             let detail = format!("{said}: the environment variable `{variable}` is not set");
-            return Check::new(SECTION, role, State::Problem, detail).hint(format!("export {variable}=..."));
+            let check = Check::new(SECTION, role, State::Problem, detail);
+            return (check.hint(format!("export {variable}=...")), None);
         }
         said += &format!(", key from {variable}");
     }
     if super::is_fetched_later(&name, &env.cache) {
-        return Check::new(SECTION, role, State::Warning, format!("{said}: fetched when it is first used"));
+        return (Check::new(SECTION, role, State::Warning, format!("{said}: fetched when it is first used")), None);
     }
     let opened = match tokio::time::timeout(PATIENCE, models::open(role, config, env)).await {
         Ok(Ok(opened)) => opened,
@@ -63,11 +73,12 @@ async fn check(role: &str, config: &ModelConfig, env: &Env) -> Check {
             if check.hints.is_empty() {
                 check.hints.push("is the server up, and the name right?".to_owned());
             }
-            return check;
+            return (check, None);
         }
         Err(_) => {
             let detail = format!("{said}: no word from it in {} s", PATIENCE.as_secs());
-            return Check::new(SECTION, role, State::Problem, detail).hint("is the server up, and the URL right?");
+            let check = Check::new(SECTION, role, State::Problem, detail);
+            return (check.hint("is the server up, and the URL right?"), None);
         }
     };
     let Info { server, served, context, slots, .. } = &opened.info;
@@ -84,10 +95,39 @@ async fn check(role: &str, config: &ModelConfig, env: &Env) -> Check {
     for note in &opened.notes {
         said += &format!("; {note}");
     }
-    match context {
+    let check = match context {
         Some(context) => Check::new(SECTION, role, State::Ok, format!("{said}; context of {context} tokens")),
         None if matches!(name, ModelName::Replay { .. }) => Check::new(SECTION, role, State::Ok, said),
         None => Check::new(SECTION, role, State::Warning, format!("{said}; context unknown"))
             .hint("set `context`, so that `max_tokens` is clamped to what it leaves"),
+    };
+    (check, Some(opened))
+}
+
+/// What the endpoint was seen to do. Nothing for a recording, which can only repeat itself.
+async fn capabilities(role: &str, opened: &Opened) -> Vec<Check> {
+    if opened.info.server == "replay" {
+        return Vec::new();
+    }
+    match tokio::time::timeout(PROBE_PATIENCE, opened.model.capabilities()).await {
+        Ok(Ok(seen)) => {
+            let check = |(name, support): (&str, &Support)| {
+                let state = if support.is_yes() { State::Ok } else { State::Warning };
+                Check::new(SECTION, format!("{role}, {name}"), state, support.to_string())
+            };
+            seen.list().into_iter().map(check).collect()
+        }
+        Ok(Err(fault)) => {
+            let check = Check::new(SECTION, format!("{role}, probe"), State::Problem, fault.message);
+            vec![check.hint("what it can do is not known; try again when it is less busy")]
+        }
+        Err(_) => {
+            let detail = format!(
+                "it took more than {} s over {} tiny requests",
+                PROBE_PATIENCE.as_secs(),
+                Capabilities::N_REQUESTS
+            );
+            vec![Check::new(SECTION, format!("{role}, probe"), State::Problem, detail)]
+        }
     }
 }
