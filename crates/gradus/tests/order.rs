@@ -1,5 +1,5 @@
-//! The order in which answers arrive changes nothing: probe (with its grading) and distil ask for the same work, ask for nothing that
-//! is answered, and end in the same row, whatever comes first and wherever a run was interrupted.
+//! The order in which answers arrive changes nothing: probe with its grading, and distil, ask for the same work, ask
+//! for nothing that is answered, and end in the same row, whatever comes first and wherever a run was interrupted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
