@@ -23,7 +23,7 @@ use crate::probe::Probe;
 use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
 use crate::sample::{Drawn, Sampled, TooFew, not_drawn, sample};
-use crate::score::{Scored, Scorer};
+use crate::score::{Bounds, Scored, Scorer};
 use crate::select::{Candidate, select};
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, TableReader,
@@ -459,7 +459,7 @@ impl<W: World> Run<'_, W> {
                     high: bounds.map(|bounds| bounds.high),
                     undecided: bounds.is_none(),
                     aggregate: (!one.whole).then(|| scorer.settings.aggregate.name().to_owned()),
-                    attempt_score: one.result.as_ref().ok().map(|score| score.middle()),
+                    attempt_score: one.result.as_ref().ok().map(Bounds::middle),
                     score_id: step.key.short(),
                 })?;
             }

@@ -144,15 +144,12 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
         let place = values.iter().find(|(name, _)| rest[1..].strip_prefix(name).is_some_and(|r| r.starts_with('}')));
-        let length = match place {
-            Some((name, value)) => {
-                text.push_str(value);
-                name.len() + 2
-            }
-            None => {
-                text.push('{');
-                1
-            }
+        let length = if let Some((name, value)) = place {
+            text.push_str(value);
+            name.len() + 2
+        } else {
+            text.push('{');
+            1
         };
         rest = &rest[length..];
     }
