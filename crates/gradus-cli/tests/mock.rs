@@ -138,3 +138,73 @@ fn wrong_settings_are_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("cannot listen on"));
 }
+
+/// What `gradus doctor --probe` says of this server: state and detail by name.
+fn probed(server: &Server, model: &str) -> std::collections::BTreeMap<String, (String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("bank: builtin\nstudent: openai:http://{}/v1#{model}\n", server.address);
+    std::fs::write(folder.path().join("gradus.yaml"), config).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_gradus"))
+        .args(["doctor", "--probe", "--json", "--config", "gradus.yaml"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap().iter();
+    let text = |check: &Value, key: &str| check[key].as_str().unwrap().to_owned();
+    checks
+        .filter(|check| check["section"] == "models")
+        .map(|check| (text(check, "name"), (text(check, "state"), text(check, "detail"))))
+        .collect()
+}
+
+#[test]
+fn doctor_says_what_a_server_does_and_what_it_leaves_out_without_a_word() {
+    let able = Server::start(&["--thinking-in", "reasoning-content"]);
+    let seen = probed(&able, "mock-student");
+    for name in
+        ["log-probabilities", "prompt log-probabilities", "ranks in the prompt", "n answers at once", "JSON schema"]
+    {
+        assert_eq!(seen[&format!("student, {name}")].0, "ok", "{seen:?}");
+    }
+    assert!(seen["student, thinking apart"].1.starts_with("not seen"), "{seen:?}");
+    let thinks = probed(&able, "a-teacher");
+    assert!(thinks["student, thinking apart"].1.contains("`reasoning_content`"), "{thinks:?}");
+    assert!(!thinks["student, JSON schema"].1.contains("ignored"), "{thinks:?}");
+    assert!(seen["student, step scores"].1.contains("2 classes at each of two"), "{seen:?}");
+    drop(able);
+
+    let lacks = ["logprobs", "prompt-logprobs", "n", "json-schema", "pooling"].map(|feature| ["--lacks", feature]);
+    let unable = Server::start(&lacks.concat());
+    let seen = probed(&unable, "mock-student");
+    for name in
+        ["log-probabilities", "prompt log-probabilities", "ranks in the prompt", "n answers at once", "JSON schema"]
+    {
+        let (state, detail) = &seen[&format!("student, {name}")];
+        assert!(state == "warning" && detail.starts_with("no, ignored without a word"), "{name}: {detail}");
+    }
+    assert!(seen["student, step scores"].1.starts_with("no: ") && seen["student"].0 == "ok", "{seen:?}");
+}
+
+#[test]
+fn steps_are_scored_over_every_route() {
+    let server = Server::start(&["--step-mark", "##"]);
+    let pooling = json!({ "model": "prm", "messages": [
+        { "role": "user", "content": "How much?" }, { "role": "assistant", "content": "One and one.##It is two.##" },
+    ] });
+    let (status, body) = server.request("POST /pooling", &pooling.to_string());
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, body["data"][0]["data"].as_array().unwrap().len()), (200, 2));
+    let label = json!({ "model": "prm", "max_tokens": 1, "logprobs": true, "top_logprobs": 5,
+        "messages": [{ "role": "user", "content": "How much? One and one." }] });
+    let (_, label) = server.request("POST /v1/chat/completions", &label.to_string());
+    let label: Value = serde_json::from_str(&label).unwrap();
+    let written = label["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(["+", "-"].contains(&written), "{written}");
+    let likely = body["data"][0]["data"][0][1].as_f64().unwrap() > 0.5;
+    assert_eq!(written == "+", likely, "both forms speak of the same step");
+    let prompt = json!({ "model": "prm", "prompt": "How much? One and one.", "prompt_logprobs": 2, "max_tokens": 1 });
+    let (_, prompt) = server.request("POST /v1/completions", &prompt.to_string());
+    let prompt: Value = serde_json::from_str(&prompt).unwrap();
+    assert!(prompt["choices"][0]["prompt_logprobs"].as_array().unwrap().len() > 3, "{prompt}");
+}

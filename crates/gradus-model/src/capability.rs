@@ -143,7 +143,7 @@ impl Probe {
                 body
             }
             Probe::JsonSchema => {
-                let mut body = chat("Name a colour.", 32);
+                let mut body = chat("Name a colour.", 48);
                 let schema = json!({
                     "type": "object", "properties": { "colour": { "type": "string", "enum": WORDS } },
                     "required": ["colour"], "additionalProperties": false,
@@ -209,9 +209,23 @@ pub(crate) fn read_thinking(body: &Value) -> Support {
     }
 }
 
+const THINKING: &str = "the model was still thinking when the tiny request ended";
+
+/// Whether the answer proper had not begun when the tokens ran out.
+fn is_cut_while_thinking(body: &Value) -> bool {
+    let choice = &body["choices"][0];
+    let content = choice["message"]["content"].as_str().unwrap_or_default().trim();
+    let in_tags = content.starts_with("<think>") && !content.contains("</think>");
+    let in_field = content.is_empty() && matches!(read_thinking(body), Support::Yes(_));
+    choice["finish_reason"] == "length" && (in_tags || in_field)
+}
+
 pub(crate) fn read_logprobs(body: &Value) -> Support {
     let first = &body["choices"][0]["logprobs"]["content"][0];
     if first["logprob"].as_f64().is_none() {
+        if is_cut_while_thinking(body) {
+            return Support::Unseen(THINKING.to_owned());
+        }
         return Support::Ignored("an answer without log-probabilities".to_owned());
     }
     let top = first["top_logprobs"].as_array().map_or(0, Vec::len);
@@ -237,6 +251,8 @@ pub(crate) fn read_json_schema(body: &Value) -> Support {
     };
     if object.as_ref().is_some_and(fits) {
         Support::Yes("the answer fits".to_owned())
+    } else if is_cut_while_thinking(body) {
+        Support::Unseen(THINKING.to_owned())
     } else {
         Support::Ignored(format!(
             "the answer `{}`",
@@ -290,5 +306,65 @@ pub(crate) fn read_pooling(body: &Value) -> Support {
             "{} rows for two steps that end in `<extra_0>`; this model knows another mark, or none",
             rows.len()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(reader: fn(&Value) -> Support, body: &str) -> Support {
+        reader(&serde_json::from_str(body).expect("JSON"))
+    }
+
+    #[test]
+    fn llama_cpp_ignores_prompt_logprobs_and_echo() {
+        // Logprobs as chat has them, of the written token alone.
+        let body = r#"{"choices":[{"text":"\n","index":0,"logprobs":{"content":[{"id":198,"token":"\n","bytes":[10],
+            "logprob":-0.95,"top_logprobs":[]}]},"finish_reason":"length"}],"object":"text_completion"}"#;
+        assert!(matches!(read(read_echo, body), Support::Ignored(_)));
+        assert!(matches!(read(|body| read_prompt_logprobs(body).0, body), Support::Ignored(_)));
+    }
+
+    #[test]
+    fn vllm_repeats_the_prompt_and_measures_it() {
+        let body = format!(
+            r#"{{"choices":[{{"text":"{PROMPT} It","logprobs":{{"tokens":["The"," capital"," of"],
+                "token_logprobs":[null,-8.8,-1.5],"top_logprobs":[null,{{}},{{}}]}}}}]}}"#
+        );
+        assert_eq!(read(read_echo, &body), Support::Yes("with 2 log-probabilities".to_owned()));
+        let body = r#"{"choices":[{"prompt_logprobs":[null,{"9":{"logprob":-1.0,"decoded_token":"x"}}]}]}"#;
+        let (logprobs, ranks) = read_prompt_logprobs(&serde_json::from_str(body).expect("JSON"));
+        assert!(logprobs.is_yes() && matches!(ranks, Support::Ignored(_)), "{logprobs} {ranks}");
+    }
+
+    #[test]
+    fn a_model_that_still_thinks_has_not_ignored_the_schema() {
+        let answer = |message: &str, finish: &str| {
+            format!(r#"{{"choices":[{{"message":{message},"finish_reason":"{finish}"}}]}}"#)
+        };
+        for message in [r#"{"content":null,"reasoning":"Hm"}"#, r#"{"content":"<think>\nHm"}"#] {
+            let support = read(read_json_schema, &answer(message, "length"));
+            assert_eq!(support, Support::Unseen(THINKING.to_owned()), "{message}");
+            assert!(matches!(read(read_logprobs, &answer(message, "length")), Support::Unseen(_)), "{message}");
+        }
+        let fits = answer(r#"{"content":" {\"colour\": \"kobalt\"}\n"}"#, "stop");
+        assert!(read(read_json_schema, &fits).is_yes());
+        for content in ["Blue.", "{}", r#"{\"colour\": \"blue\"}"#, r#"{\"colour\": \"kobalt\", \"x\": 1}"#, ""] {
+            let other = answer(&format!(r#"{{"content":"{content}"}}"#), "stop");
+            assert!(matches!(read(read_json_schema, &other), Support::Ignored(_)), "{other}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(
+            body in r#"(\{|\}|\[|\]|,|:|"choices"|"message"|"content"|"logprobs"|"prompt_logprobs"|"data"|"1"|null|0\.5|"<think>"){0,30}"#
+        ) {
+            if let Ok(body) = serde_json::from_str::<Value>(&body) {
+                let _ = (read_thinking(&body), read_logprobs(&body), read_several(&body), read_json_schema(&body));
+                let _ = (read_prompt_logprobs(&body), read_echo(&body), read_pooling(&body));
+            }
+        }
     }
 }

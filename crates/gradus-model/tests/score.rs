@@ -217,6 +217,10 @@ fn labels_are_compared_where_each_mark_has_just_been_read() {
     let scores = read(Wire::CompletionJson, &prompt(), 2, completed(&shepherd(), "")).expect("scores");
     assert!(close(scores.steps[0], 0.8) && close(scores.steps[1], 0.25), "{scores:?}");
     assert_eq!((scores.usage.prompt, scores.model.as_deref()), (Some(9), Some("shepherd")));
+    // A token that is no text of its own has none.
+    let mut no_text = shepherd();
+    no_text[1] = r#"{"9":{"logprob":-3.0,"rank":null,"decoded_token":null}}"#.into();
+    assert!(read(Wire::CompletionJson, &prompt(), 2, completed(&no_text, "")).is_ok());
     // With the ids of the prompt the order in which a position is written does not matter.
     let mut reordered = shepherd();
     reordered[2] = position(&[(4, "x", -0.2, 1), (12902, "ки", -1.0, 2)]);
