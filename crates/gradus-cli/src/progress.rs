@@ -56,9 +56,10 @@ impl Progress {
             Event::Judged(verdict) => state.verdicts[index(verdict)] += 1,
             Event::Asked(outcome) => {
                 state.asked += 1;
-                if let Outcome::Completed(completion) = outcome {
-                    state.tokens += completion.usage.completion.unwrap_or(0);
-                }
+                state.tokens += match outcome {
+                    Outcome::Completed(completion) => completion.usage.completion.unwrap_or(0),
+                    Outcome::Scored(_) | Outcome::Executed(_) | Outcome::Failed(_) => 0,
+                };
             }
             Event::Found => state.found += 1,
             Event::Fault(_) => state.faults += 1,

@@ -15,8 +15,8 @@ use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Plan, Ran, Resolved, Run, Until};
+use gradus::score::Scorer;
 use gradus::tables::DroppedRow;
-use gradus::work::Outcome;
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
@@ -193,7 +193,7 @@ pub(crate) fn runtime() -> Result<Runtime, CommandError> {
         .map_err(|error| CommandError::failure(format!("cannot start threads: {error}")))
 }
 
-/// Everybody whom a run up to `until` asks: the student, then the teachers.
+/// The student and the teachers whom a run up to `until` asks.
 fn players(config: &Config, until: Until) -> Result<(&ModelConfig, &[ModelConfig]), CommandError> {
     let student = config.student.as_ref().ok_or_else(|| {
         CommandError::usage("no `student` is set")
@@ -218,10 +218,12 @@ pub(crate) fn cast(
     let prompts = Prompts::load(&configured.config.prompts, &configured.base)
         .map_err(|error| CommandError::usage(error).hint("`{question}` marks the place of the question"))?;
     let (student, teachers) = players(&configured.config, until)?;
+    let scored_by = configured.config.scored_by()?.filter(|_| until >= Until::Grade);
     let mut roles = HashMap::new();
     let mut resolved = Vec::new();
     let mut opened: Vec<(&ModelConfig, Identity, Role)> = Vec::new();
     let named = std::iter::once((Source::Student, "student".to_owned(), student))
+        .chain(scored_by.iter().map(|scored_by| (Source::Grader, scored_by.role.to_owned(), scored_by.model)))
         .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
     for (source, role, model) in named {
         // A model that plays two roles is loaded once.
@@ -234,7 +236,21 @@ pub(crate) fn cast(
         resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
     }
     let student = resolved.remove(0);
-    Ok(Cast { plan: Plan::new(&configured.config, student, resolved, Arc::new(prompts)), roles })
+    let scorer = scored_by
+        .map(|scored_by| {
+            let model = resolved.remove(0).identity;
+            Scorer::new(&configured.config.scoring, &scored_by, model, &configured.base)
+        })
+        .transpose()
+        .map_err(|error| {
+            CommandError::usage(error).hint("`{question}` and `{steps}` (or `{attempt}`) mark the places")
+        })?;
+    let plan = Plan::new(&configured.config, student, resolved, Arc::new(prompts));
+    let plan = match scorer {
+        Some(scorer) => plan.scored_by(scorer),
+        None => plan,
+    };
+    Ok(Cast { plan, roles })
 }
 
 impl Session {
@@ -377,10 +393,7 @@ fn open_role(
     let returned = match (args.accept_model_change, Reader::open(ledger)?.latest(&identity)?) {
         (true, _) => None,
         (false, None) => Some(None),
-        (false, Some(stored)) => match gradus::derive::read(&stored) {
-            Outcome::Completed(completion) => Some(completion.model),
-            _ => Some(None),
-        },
+        (false, Some(stored)) => Some(gradus::derive::returned_name(&stored)),
     };
     let returned = returned.map(|recorded| Arc::new(Returned::new(recorded)));
     Ok((identity, Role { model: asked, context, price: model.price.clone(), returned }))

@@ -8,7 +8,7 @@ use gradus::attempt::Source;
 use gradus::config::Price;
 use gradus::driver::{Asked, Performed, World};
 use gradus::work::{Task, Work};
-use gradus_model::{Fault, FaultKind, Generate, Model, Usage};
+use gradus_model::{Fault, FaultKind, Generate, Model, Raw, Score, Usage};
 use gradus_sandbox::Sandbox;
 
 /// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
@@ -49,6 +49,22 @@ pub(crate) struct Role {
     pub(crate) returned: Option<Arc<Returned>>,
 }
 
+impl Role {
+    /// Refuses an answer that comes under another name than those before.
+    fn check_name(&self, name: Option<&str>, raw: &Raw) -> Result<(), Fault> {
+        let changed = name.and_then(|name| self.returned.as_ref()?.differs(name));
+        changed.map_or(Ok(()), |message| {
+            Err(Fault {
+                kind: FaultKind::ModelNotFound,
+                message,
+                body: Some(raw.body.clone()),
+                status: None,
+                retry_after: None,
+            })
+        })
+    }
+}
+
 /// Models and sandbox of a run.
 pub(crate) struct LiveWorld {
     /// By whose attempts they are: two roles of one model can have different prices.
@@ -84,18 +100,21 @@ impl World for LiveWorld {
                     attempt: asked.work.slot.attempt,
                 };
                 let (raw, completion) = role.model.answer(&request).await?;
-                if let Some(changed) = completion.model.as_ref().and_then(|name| role.returned.as_ref()?.differs(name))
-                {
-                    let body = Some(raw.body);
-                    return Err(Fault {
-                        kind: FaultKind::ModelNotFound,
-                        message: changed,
-                        body,
-                        status: None,
-                        retry_after: None,
-                    });
-                }
+                role.check_name(completion.model.as_deref(), &raw)?;
                 Ok(Performed::Answered(raw, completion))
+            }
+            Task::Score(scoring) => {
+                let role = &self.roles[&asked.work.slot.source];
+                let request = Score {
+                    request_id: asked.keys.attempt.short(),
+                    source_ids: asked.source_ids.clone(),
+                    attempt: asked.work.slot.attempt,
+                    ..scoring.request()
+                };
+                let raw = role.model.score(&request).await?;
+                let scores = raw.read_scores(&scoring.form, scoring.steps.len())?;
+                role.check_name(scores.model.as_deref(), &raw)?;
+                Ok(Performed::Scored(raw, scores))
             }
             Task::Execute(execution) => {
                 let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");
@@ -119,15 +138,20 @@ impl World for LiveWorld {
     }
 
     fn cost(&self, work: &Work, usage: &Usage) -> Option<f64> {
-        if !matches!(work.task, Task::Generate(_)) {
+        if matches!(work.task, Task::Execute(_)) {
             return None;
         }
         let price = self.roles.get(&work.slot.source)?.price.as_ref()?;
         let cached = usage.cached.unwrap_or(0).min(usage.prompt?);
         let fresh = usage.prompt? - cached;
+        let output = match work.task {
+            // A scoring writes nothing, or one token that some servers do not count.
+            Task::Score(_) => usage.completion.unwrap_or(0),
+            Task::Generate(_) | Task::Execute(_) => usage.completion?,
+        };
         let sum = fresh as f64 * price.input
             + cached as f64 * price.cached_input.unwrap_or(price.input)
-            + usage.completion? as f64 * price.output;
+            + output as f64 * price.output;
         Some(sum / 1e6)
     }
 }

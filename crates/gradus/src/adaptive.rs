@@ -3,7 +3,7 @@
 //! Two reasons to stop: the level is the same whatever the attempts left would bring, or the credible interval of the
 //! pass rate is narrow enough. Easy and hopeless questions stop early, the ones between are asked on.
 
-use crate::config::{Adaptive, Grade, Grader};
+use crate::config::{Adaptive, Easy, Grade, Grader};
 use crate::grade::level;
 
 /// What the attempts of a question came to so far, in order: right, wrong, or not countable.
@@ -76,6 +76,11 @@ impl Tally {
                 let of = |rate: f64| if rate >= grade.tau { 0 } else { level(&grade.edges, rate) };
                 of(least) == of(most)
             }
+            // Whether it is easy can be known; the scores of wrong attempts cannot.
+            Grader::Prm | Grader::Generative | Grader::Tests | Grader::Judge => match grade.easy {
+                Easy::FirstCorrect => self.first_correct,
+                Easy::PassRate => least >= grade.tau,
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::tables::{LevelRow, TableError, each};
 
 /// What one run says of a question.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grading {
+pub struct KnownLevel {
     /// Its level.
     pub level: Level,
     /// The score behind a level above easy, 0..1, higher being easier.
@@ -26,20 +26,20 @@ pub struct Grading {
     pub n_countable: u64,
 }
 
-/// The gradings of a run, by question id; ungraded questions are left out. None if it has no levels.
+/// The known_levels of a run, by question id; ungraded questions are left out. None if it has no levels.
 ///
 /// # Errors
 /// If the table cannot be read.
-pub fn gradings(tables: &Path) -> Result<Option<BTreeMap<String, Grading>>, TableError> {
-    let mut gradings = BTreeMap::new();
+pub fn known_levels(tables: &Path) -> Result<Option<BTreeMap<String, KnownLevel>>, TableError> {
+    let mut known_levels = BTreeMap::new();
     let there = each::<LevelRow>(tables, |row| {
         if let Some(level) = Level::parse(&row.level) {
             let count = |n: i64| n.max(0) as u64;
             let (n_correct, n_countable) = (count(row.n_correct), count(row.n_countable));
-            gradings.insert(row.question_id, Grading { level, score: row.score, n_correct, n_countable });
+            known_levels.insert(row.question_id, KnownLevel { level, score: row.score, n_correct, n_countable });
         }
     })?;
-    Ok(there.then_some(gradings))
+    Ok(there.then_some(known_levels))
 }
 
 /// A rank correlation with its 95 % interval; none where it is not defined.
@@ -101,16 +101,15 @@ pub struct Assessment {
 }
 
 /// The two figures of a question that are correlated, if it has both.
-type Pairing<'a> = &'a dyn Fn(&Grading, &Grading) -> Option<(f64, f64)>;
+type Pairing<'a> = &'a dyn Fn(&KnownLevel, &KnownLevel) -> Option<(f64, f64)>;
 
-/// Assesses one grading of a bank by another of the same bank, whose attempts measure the pass rates.
-pub fn assess(graded: &BTreeMap<String, Grading>, measured: &BTreeMap<String, Grading>, seed: u64) -> Assessment {
-    let both: Vec<(&Grading, &Grading)> =
-        graded.iter().filter_map(|(id, grading)| measured.get(id).map(|other| (grading, other))).collect();
+/// Assesses one known of a bank by another of the same bank, whose attempts measure the pass rates.
+pub fn assess(graded: &BTreeMap<String, KnownLevel>, measured: &BTreeMap<String, KnownLevel>, seed: u64) -> Assessment {
+    let both: Vec<(&KnownLevel, &KnownLevel)> =
+        graded.iter().filter_map(|(id, known)| measured.get(id).map(|other| (known, other))).collect();
     let n = both.len() as u64;
-    let ease = |grading: &Grading| -(grading.level.index() as f64);
-    let rate =
-        |grading: &Grading| (grading.n_countable > 0).then(|| grading.n_correct as f64 / grading.n_countable as f64);
+    let ease = |known: &KnownLevel| -(known.level.index() as f64);
+    let rate = |known: &KnownLevel| (known.n_countable > 0).then(|| known.n_correct as f64 / known.n_countable as f64);
     let agreement = |of, pair: Pairing<'_>| {
         let pairs: Vec<(f64, f64)> = both.iter().filter_map(|(one, other)| pair(one, other)).collect();
         let correlation = |figure: fn(&[(f64, f64)]) -> Option<f64>| Correlation {
@@ -150,10 +149,14 @@ pub fn assess(graded: &BTreeMap<String, Grading>, measured: &BTreeMap<String, Gr
     }
 }
 
-fn level_rate(level: Level, both: &[(&Grading, &Grading)], rate: &dyn Fn(&Grading) -> Option<f64>) -> LevelRate {
-    let others: Vec<&Grading> = both.iter().filter(|(one, _)| one.level == level).map(|(_, other)| *other).collect();
+fn level_rate(
+    level: Level,
+    both: &[(&KnownLevel, &KnownLevel)],
+    rate: &dyn Fn(&KnownLevel) -> Option<f64>,
+) -> LevelRate {
+    let others: Vec<&KnownLevel> = both.iter().filter(|(one, _)| one.level == level).map(|(_, other)| *other).collect();
     let rates: Vec<f64> = others.iter().filter_map(|other| rate(other)).collect();
-    let sum = |count: fn(&Grading) -> u64| others.iter().map(|other| count(other)).sum::<u64>();
+    let sum = |count: fn(&KnownLevel) -> u64| others.iter().map(|other| count(other)).sum::<u64>();
     let (n_correct, n_countable) = (sum(|other| other.n_correct), sum(|other| other.n_countable));
     LevelRate {
         level: level.to_string(),
@@ -167,13 +170,13 @@ fn level_rate(level: Level, both: &[(&Grading, &Grading)], rate: &dyn Fn(&Gradin
 mod tests {
     use super::*;
 
-    fn bank(gradings: &[(u8, Option<f64>, u64)]) -> BTreeMap<String, Grading> {
-        gradings
+    fn bank(known_levels: &[(u8, Option<f64>, u64)]) -> BTreeMap<String, KnownLevel> {
+        known_levels
             .iter()
             .enumerate()
             .map(|(at, &(level, score, n_correct))| {
                 let level = Level::ALL[usize::from(level)];
-                (format!("q{at}"), Grading { level, score, n_correct, n_countable: 8 })
+                (format!("q{at}"), KnownLevel { level, score, n_correct, n_countable: 8 })
             })
             .collect()
     }

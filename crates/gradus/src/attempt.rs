@@ -27,13 +27,15 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Whose attempt it is.
+/// Whose attempt it is, or whose work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// The student.
     Student,
     /// The teacher at this position in the config.
     Teacher(u16),
+    /// The model that scores the student's wrong attempts; its slots bear their numbers.
+    Grader,
 }
 
 /// What is known of an attempt that was answered.

@@ -5,7 +5,9 @@
 
 mod code;
 mod model;
+mod preset;
 mod read;
+mod scoring;
 
 use std::path::PathBuf;
 
@@ -16,13 +18,17 @@ use crate::question::Kind;
 
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use model::{ModelConfig, Price};
+pub use preset::Preset;
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
+pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit, UndecidedStep};
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// A named set of settings below those of this file.
+    pub preset: Option<Preset>,
     /// Seed of every draw.
     pub seed: u64,
     /// Files of questions.
@@ -55,6 +61,8 @@ pub struct Config {
     pub code: Code,
     /// How attempts become a level.
     pub grade: Grade,
+    /// How a model scores wrong attempts, for the graders that ask one.
+    pub scoring: Scoring,
     /// Which questions are drawn.
     pub sample: Sample,
     /// How chains of thought are asked for.
@@ -209,6 +217,8 @@ impl Default for Judging {
 pub struct Grade {
     /// What decides between easy and not, and gives the score of the others.
     pub grader: Grader,
+    /// When a question is easy, for the graders that score wrong attempts (`prm`, `generative`, `tests`, `judge`).
+    pub easy: Easy,
     /// Least pass rate of an easy question, for `pass_rate`. A guess.
     pub tau: f64,
     /// Cut points of the score: below the first is level 5, from the last on level 1. A guess.
@@ -219,7 +229,13 @@ pub struct Grade {
 
 impl Default for Grade {
     fn default() -> Self {
-        Self { grader: Grader::FirstCorrect, tau: 0.9, edges: [0.2, 0.4, 0.6, 0.8], on_truncated: OnTruncated::Wrong }
+        Self {
+            grader: Grader::FirstCorrect,
+            easy: Easy::FirstCorrect,
+            tau: 0.9,
+            edges: [0.2, 0.4, 0.6, 0.8],
+            on_truncated: OnTruncated::Wrong,
+        }
     }
 }
 
@@ -231,6 +247,25 @@ pub enum Grader {
     FirstCorrect,
     /// Easy if the pass rate reaches `tau`; otherwise by the pass rate.
     PassRate,
+    /// The wrong attempts' steps are scored by `prm`, in the form `scoring.form`; by the judge, as `generative`, if
+    /// no `prm` is set.
+    Prm,
+    /// The wrong attempts' steps are marked in words by `judge`; by `prm`, as a chat model, if no judge is set.
+    Generative,
+    /// By the share of unit tests that the wrong attempts pass: for code.
+    Tests,
+    /// The wrong attempts are rated as a whole, in words, by `judge`.
+    Judge,
+}
+
+/// When a question is easy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Easy {
+    /// If the first attempt that counts is correct.
+    FirstCorrect,
+    /// If the pass rate reaches `tau`.
+    PassRate,
 }
 
 impl Grader {
@@ -239,6 +274,10 @@ impl Grader {
         match self {
             Self::FirstCorrect => "first_correct",
             Self::PassRate => "pass_rate",
+            Self::Prm => "prm",
+            Self::Generative => "generative",
+            Self::Tests => "tests",
+            Self::Judge => "judge",
         }
     }
 }
@@ -503,7 +542,12 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        for (path, sampling) in [("probe", &self.probe.sampling), ("distil", &self.distil.sampling)] {
+        if let Some((path, wanted, found)) = self.scoring.fault() {
+            return wrong(path, wanted, found);
+        }
+        for (path, sampling) in
+            [("probe", &self.probe.sampling), ("distil", &self.distil.sampling), ("scoring", &self.scoring.sampling)]
+        {
             if !(0.0..=1.0).contains(&sampling.top_p) || sampling.top_p == 0.0 {
                 return wrong(&format!("{path}.sampling.top_p"), "above 0 and at most 1", sampling.top_p.to_string());
             }

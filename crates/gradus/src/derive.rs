@@ -1,13 +1,13 @@
 //! What a stage says about a question, from the ledger alone: nobody is asked.
 
-use gradus_model::{Finish, Raw, Wire};
+use gradus_model::{Finish, Raw};
 use serde_json::json;
 
 use crate::attempt::Key;
 use crate::driver::{Failures, answer};
 use crate::ledger::{Form, LedgerError, Reader, Stored};
 use crate::question::Question;
-use crate::work::{Answered, Next, Outcome, Reason, Work};
+use crate::work::{Answered, Next, Outcome, Reason, Task, Work};
 
 /// What a stage says in the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ fn resolve(
         let key = work.keys_under(payload).attempt;
         last = Some((work.clone(), payload));
         let outcome = match reader.get(&key)? {
-            Some(stored) => Some(read(&stored)),
+            Some(stored) => Some(read(&stored, &work.task)),
             None => otherwise(&key),
         };
         match outcome {
@@ -92,24 +92,32 @@ fn resolve(
     Ok(missing)
 }
 
-/// Reads a result out of the ledger with today's parsers.
-pub fn read(stored: &Stored) -> Outcome {
-    let wire = match stored.form {
-        Form::ChatJson => Wire::ChatJson,
-        Form::ChatSse => Wire::ChatSse,
-        Form::Outcome => {
-            return match serde_json::from_slice(&stored.body) {
-                Ok(outcome) => Outcome::Executed(outcome),
-                Err(error) => Outcome::Failed(Reason::new("unreadable", error.to_string())),
-            };
-        }
-        Form::Refusal => return Outcome::Failed(read_refusal(&stored.body)),
+/// Reads the result of a task out of the ledger with today's parsers.
+pub fn read(stored: &Stored, task: &Task) -> Outcome {
+    let unreadable = |message: String| Outcome::Failed(Reason::new("unreadable", message));
+    let Some(wire) = stored.form.wire() else {
+        return match (stored.form, serde_json::from_slice(&stored.body)) {
+            (Form::Refusal, _) => Outcome::Failed(read_refusal(&stored.body)),
+            (_, Ok(outcome)) => Outcome::Executed(outcome),
+            (_, Err(error)) => unreadable(error.to_string()),
+        };
     };
     let raw = Raw { wire, body: stored.body.clone().into() };
-    match raw.read() {
-        Ok(completion) => Outcome::Completed(completion),
-        Err(fault) => Outcome::Failed(Reason::new("unreadable", fault.message)),
+    let outcome = match task {
+        Task::Score(scoring) => raw.read_scores(&scoring.form, scoring.steps.len()).map(Outcome::Scored),
+        Task::Generate(_) | Task::Execute(_) => raw.read().map(Outcome::Completed),
+    };
+    outcome.unwrap_or_else(|fault| unreadable(fault.message))
+}
+
+/// Under which name a model gave this result, if it said so.
+pub fn returned_name(stored: &Stored) -> Option<String> {
+    let raw = Raw { wire: stored.form.wire()?, body: stored.body.clone().into() };
+    if let Ok(completion) = raw.read() {
+        return completion.model;
     }
+    let body: serde_json::Value = serde_json::from_slice(&stored.body).ok()?;
+    body["model"].as_str().map(str::to_owned)
 }
 
 /// A final refusal as it stands in the ledger.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gradus_model::{Completion, Fault, FaultKind, Raw, Usage, Wire};
+use gradus_model::{Completion, Fault, FaultKind, Identity, Raw, Scores, StepScore, Usage};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -60,6 +60,8 @@ pub struct Asked {
 pub enum Performed {
     /// An answer of a model, and what it says.
     Answered(Raw, Completion),
+    /// Scores of steps, and what they say.
+    Scored(Raw, Scores),
     /// A run of a program.
     Executed(gradus_sandbox::Outcome),
 }
@@ -170,7 +172,7 @@ pub struct Driver<W> {
     pub ledger: Arc<Ledger>,
     /// Limits and patience.
     pub config: config::Driver,
-    /// Ask no model: generations that the ledger lacks are `not_asked`. Programs are run.
+    /// Ask no model: generations and scorings that the ledger lacks are `not_asked`. Programs are run.
     pub offline: bool,
     /// Turns to [`Stop::Drain`] or [`Stop::Now`] when the drive is to end.
     pub stop: watch::Receiver<Stop>,
@@ -240,13 +242,14 @@ impl<W: World> Driver<W> {
                     if waiting.is_empty() {
                         landed_since.clear();
                     }
-                    if again && let Some(outcome) = known(&asked.keys.attempt, &reader, &driven.failures)? {
+                    if again && let Some(outcome) = known(&asked.work, &asked.keys.attempt, &reader, &driven.failures)?
+                    {
                         observer(Event::Found);
                         answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
                         continue;
                     }
-                    if self.offline && matches!(asked.work.task, Task::Generate(_)) {
+                    if self.offline && !matches!(asked.work.task, Task::Execute(_)) {
                         let outcome = Outcome::Failed(driven.failures.reason(&asked.keys.attempt));
                         answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
@@ -341,9 +344,9 @@ pub(crate) fn answer(answers: &mut Vec<Answered>, answered: Answered) {
 }
 
 /// What is known of a piece of work: its result in the ledger, or that it was asked for in vain.
-fn known(key: &Key, reader: &Reader, failures: &Failures) -> Result<Option<Outcome>, LedgerError> {
+fn known(work: &Work, key: &Key, reader: &Reader, failures: &Failures) -> Result<Option<Outcome>, LedgerError> {
     Ok(match reader.get(key)? {
-        Some(stored) => Some(derive::read(&stored)),
+        Some(stored) => Some(derive::read(&stored, &work.task)),
         None => failures.0.get(key).map(|(_, reason)| Outcome::Failed(reason.clone())),
     })
 }
@@ -384,7 +387,7 @@ fn advance<Row>(
             let (_, hash, payload) = last.as_ref().expect("set above");
             let keys = work.keys_under(*hash);
             let key = keys.attempt;
-            if let Some(outcome) = known(&key, reader, &driven.failures)? {
+            if let Some(outcome) = known(&work, &key, reader, &driven.failures)? {
                 found = true;
                 observer(Event::Found);
                 answer(answers, Answered { slot: work.slot, key, outcome });
@@ -504,13 +507,11 @@ struct Recorded {
 
 impl Recorded {
     fn entry(&self, request: Request, asked: &Asked, (payload, compressed): &(String, OnceLock<Vec<u8>>)) -> Entry {
-        let (kind, model, revision) = match &asked.work.task {
-            Task::Generate(generation) => {
-                ("generation", generation.model.name.clone(), generation.model.revision.clone())
-            }
-            Task::Execute(execution) => {
-                ("execution", execution.program.language.clone(), gradus_sandbox::VERSION.to_owned())
-            }
+        let named = |model: &Identity| (model.name.clone(), model.revision.clone());
+        let (model, revision) = match &asked.work.task {
+            Task::Generate(generation) => named(&generation.model),
+            Task::Score(scoring) => named(&scoring.model),
+            Task::Execute(execution) => (execution.program.language.clone(), gradus_sandbox::VERSION.to_owned()),
         };
         Entry {
             request: Request {
@@ -521,10 +522,10 @@ impl Recorded {
             },
             attempt: Some(Settled {
                 keys: asked.keys,
-                kind,
+                kind: asked.work.kind(),
                 model,
                 revision,
-                number: asked.work.slot.attempt,
+                number: asked.work.number(),
                 payload: compressed.get_or_init(|| ledger::compress(payload.as_bytes())).clone(),
                 form: self.form,
                 finish: self.finish.clone(),
@@ -538,21 +539,23 @@ impl Recorded {
 /// Reads what came, so far as to tell a result from a fault.
 fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -> Result<Recorded, Fault> {
     match performed? {
-        Performed::Answered(raw, completion) => {
-            let form = match raw.wire {
-                Wire::ChatJson => Form::ChatJson,
-                Wire::ChatSse => Form::ChatSse,
-                Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson => {
-                    unreachable!("what was read as a completion came as one")
-                }
-            };
+        Performed::Answered(raw, completion) => Ok(Recorded {
+            form: raw.wire.into(),
+            body: raw.body,
+            usage: completion.usage,
+            cost_usd: completion.cost_usd.or_else(|| world.cost(work, &completion.usage)),
+            finish: derive::finish_name(&completion.finish).to_owned(),
+            outcome: Outcome::Completed(completion),
+        }),
+        Performed::Scored(raw, scores) => {
+            let n_decided = scores.steps.iter().chain(&scores.whole).filter(|score| **score != StepScore::Undecided);
             Ok(Recorded {
-                form,
+                form: raw.wire.into(),
                 body: raw.body,
-                usage: completion.usage,
-                cost_usd: completion.cost_usd.or_else(|| world.cost(work, &completion.usage)),
-                finish: derive::finish_name(&completion.finish).to_owned(),
-                outcome: Outcome::Completed(completion),
+                usage: scores.usage,
+                cost_usd: scores.cost_usd.or_else(|| world.cost(work, &scores.usage)),
+                finish: format!("{}/{}", n_decided.count(), scores.steps.len() + usize::from(scores.whole.is_some())),
+                outcome: Outcome::Scored(scores),
             })
         }
         Performed::Executed(outcome) => Ok(Recorded {

@@ -5,19 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use gradus_model::{Completion, Finish, Identity, Usage};
+use gradus_model::{Completion, Finish, Identity, ScoreForm, Usage};
 use serde::Serialize;
 
 use crate::config::{Config, Price};
 use crate::derive::{Derived, derive, missing};
+use crate::distil;
 use crate::driver::{Failures, answer};
-use crate::grade::grade;
+use crate::grade::{self, GradedQuestion};
 use crate::ledger::{AttemptStats, LedgerError, Reader};
 use crate::question::{Question, QuestionId};
 use crate::run::{Phase, Plan, RunError, Until, of_run};
 use crate::sample::{Candidates, TooFew, histogram, sample};
-use crate::work::{Answered, Generation, Next, Outcome, Task};
-use crate::{distil, probe};
+use crate::score::{How, Scorer};
+use crate::work::{Answered, Next, Outcome, Step, Task, Work};
 
 /// Bytes of a token where neither a tokenizer nor a recorded answer tells: a guess, for English.
 const BYTES_PER_TOKEN: f64 = 3.5;
@@ -25,7 +26,7 @@ const BYTES_PER_TOKEN: f64 = 3.5;
 /// What a stage would ask one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `probe` or `distil`.
+    /// `probe`, `grade` (the scoring of wrong attempts) or `distil`.
     pub stage: &'static str,
     /// Model name.
     pub model: String,
@@ -86,24 +87,30 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     let levels_from = config.sample.levels_from.as_deref().map(of_run).transpose()?;
     let shares_from = config.sample.shares_from.as_deref().map(of_run).transpose()?.as_ref().map(histogram);
     let mut candidates = Candidates::new(levels_from);
+    probing.unwritten = Unwritten::of(plan, &means);
     let mut graded = Vec::new();
     let mut n_questions = 0;
     let mut complete = true;
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         n_questions += 1;
-        let next = |question: &Question, answers: &[Answered]| probe::next(&plan.probe, question, answers);
+        let next = |question: &Question, answers: &[Answered]| grade::next(&plan.probe, &plan.grade, question, answers);
         let settled = probing.add(&question, next, reader)?;
         complete &= settled;
         if let (true, Some(reader)) = (settled, reader)
-            && let Derived::Done(probed) = derive(&question, next, reader, &Failures::default())?
-            && let Ok(level) = grade(&config.grade, &probed).level
+            && let Derived::Done(GradedQuestion { graded: known, .. }) =
+                derive(&question, next, reader, &Failures::default())?
+            && let Ok(level) = known.level
         {
             graded.extend(candidates.of(&config.sample, &question, level));
         }
     }
     let student = (&plan.probe.asker.model, config.student.as_ref().and_then(|model| model.price.as_ref()));
-    let mut estimates = probing.estimates(Phase::Probe, n_questions, false, &[student]);
+    let mut estimates = probing.estimates(Phase::Probe.name(), n_questions, false, &[student]);
+    if let Some(scorer) = &plan.grade.scorer {
+        let price = config.scored_by().ok().flatten().and_then(|scored_by| scored_by.model.price.as_ref());
+        estimates.extend(probing.estimates(GRADE, n_questions, false, &[(&scorer.model, price)]));
+    }
     if until < Until::Distil {
         return Ok(estimates);
     }
@@ -131,20 +138,26 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
         .map(|asker| &asker.model)
         .zip(config.teacher.iter().map(|m| m.price.as_ref()))
         .collect();
-    estimates.extend(distilling.estimates(Phase::Distil, n_drawn, drawn.is_none(), &teachers));
+    estimates.extend(distilling.estimates(Phase::Distil.name(), n_drawn, drawn.is_none(), &teachers));
     Ok(estimates)
 }
 
-/// Mean tokens read and written, by model.
-type Means = HashMap<Identity, [f64; 2]>;
+/// The scoring of wrong attempts among the stages.
+const GRADE: &str = "grade";
+
+/// Mean tokens read and written, by model and whether it scored.
+type Means = HashMap<(bool, Identity), [f64; 2]>;
 
 fn means(reader: Option<&Reader>) -> Result<Means, LedgerError> {
     let Some(reader) = reader else { return Ok(Means::new()) };
-    let counted = |row: &AttemptStats| row.kind == "generation" && row.prompt_tokens > 0 && row.completion_tokens > 0;
+    let counted = |row: &AttemptStats| {
+        row.kind == "generation" && row.prompt_tokens > 0 && row.completion_tokens > 0
+            || row.kind == "scoring" && row.prompt_tokens > 0
+    };
     let mean = |row: AttemptStats| {
         let mean = |tokens: u64| tokens as f64 / row.settled as f64;
         let means = [mean(row.prompt_tokens), mean(row.completion_tokens)];
-        (Identity { name: row.model, revision: row.revision }, means)
+        ((row.kind == "scoring", Identity { name: row.model, revision: row.revision }), means)
     };
     Ok(reader.stats()?.attempts.into_iter().filter(counted).map(mean).collect())
 }
@@ -160,12 +173,15 @@ struct Sums {
 struct Tally<'a> {
     means: &'a Means,
     count: CountTokens<'a>,
-    models: BTreeMap<(String, String), Sums>,
+    /// What is scored before it is there.
+    unwritten: Unwritten,
+    /// By whether they score, name and revision.
+    models: BTreeMap<(bool, String, String), Sums>,
 }
 
 impl<'a> Tally<'a> {
     fn new(means: &'a Means, count: CountTokens<'a>) -> Self {
-        Self { means, count, models: BTreeMap::new() }
+        Self { means, count, unwritten: Unwritten::default(), models: BTreeMap::new() }
     }
 
     /// Adds what a question still needs; says whether that is nothing.
@@ -176,6 +192,7 @@ impl<'a> Tally<'a> {
         reader: Option<&Reader>,
     ) -> Result<bool, LedgerError> {
         let mut answers = Vec::new();
+        let mut assumed: HashSet<u32> = HashSet::new();
         let mut n_rounds = 0;
         loop {
             let work = missing(question, &next, reader, &mut answers)?;
@@ -183,13 +200,17 @@ impl<'a> Tally<'a> {
                 return Ok(n_rounds == 0);
             }
             for work in work {
+                let scores = matches!(work.slot.step, Step::Score { .. });
+                self.add_request(&work, n_rounds == 0, scores && assumed.contains(&work.slot.attempt));
                 let outcome = match &work.task {
-                    Task::Generate(generation) => {
-                        self.add_request(generation, n_rounds == 0);
-                        Outcome::Completed(truncated())
+                    Task::Generate(_) if scores => Outcome::Completed(truncated("")),
+                    Task::Generate(_) => {
+                        assumed.insert(work.slot.attempt);
+                        Outcome::Completed(truncated(SOME_ATTEMPT))
                     }
-                    // A run of a program costs nothing; what it says would be needed to go on.
-                    Task::Execute(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                    // A program that fails leaves most to do; after the last score there is nothing left.
+                    Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
+                    Task::Score(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
             }
@@ -197,14 +218,30 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn add_request(&mut self, generation: &Generation, first_round: bool) {
-        let mean = self.means.get(&generation.model);
-        let prompt = mean.map_or_else(|| self.prompt_tokens(generation), |mean| mean[0]);
-        let identity = &generation.model;
-        let sums = self.models.entry((identity.name.clone(), identity.revision.clone())).or_default();
-        sums.requests[1] += 1.0;
-        sums.prompt_tokens[1] += prompt;
-        sums.completion_tokens[1] += f64::from(generation.sampling.max_tokens);
+    /// Adds a request to a model, or as many as an attempt that is not there yet (`assumed`) may need. The run of a
+    /// program costs nothing.
+    fn add_request(&mut self, work: &Work, first_round: bool, assumed: bool) {
+        let scores = matches!(work.slot.step, Step::Score { .. });
+        let (identity, texts, most): (_, Vec<&str>, _) = match &work.task {
+            Task::Generate(generation) => (
+                &generation.model,
+                generation.messages.iter().map(|message| message.content.as_str()).collect(),
+                generation.sampling.max_tokens,
+            ),
+            Task::Score(scoring) => (
+                &scoring.model,
+                std::iter::once(&scoring.question).chain(&scoring.steps).map(String::as_str).collect(),
+                1,
+            ),
+            Task::Execute(_) => return,
+        };
+        let mean = self.means.get(&(scores, identity.clone()));
+        let unwritten = if assumed { self.unwritten } else { Unwritten::default() };
+        let prompt = mean.map_or_else(|| self.prompt_tokens(identity, &texts) + unwritten.tokens, |mean| mean[0]);
+        let sums = self.models.entry((scores, identity.name.clone(), identity.revision.clone())).or_default();
+        sums.requests[1] += unwritten.requests;
+        sums.prompt_tokens[1] += unwritten.requests * prompt;
+        sums.completion_tokens[1] += unwritten.requests * f64::from(most);
         if first_round {
             sums.requests[0] += 1.0;
             sums.prompt_tokens[0] += prompt;
@@ -212,12 +249,12 @@ impl<'a> Tally<'a> {
         }
     }
 
-    fn prompt_tokens(&self, generation: &Generation) -> f64 {
-        let tokens = |text: &str| match (self.count)(&generation.model, text) {
+    fn prompt_tokens(&self, model: &Identity, texts: &[&str]) -> f64 {
+        let tokens = |text: &&str| match (self.count)(model, text) {
             Some(n_tokens) => n_tokens as f64,
             None => text.len() as f64 / BYTES_PER_TOKEN,
         };
-        generation.messages.iter().map(|message| tokens(&message.content)).sum()
+        texts.iter().map(tokens).sum()
     }
 
     /// Takes a share of everything.
@@ -231,15 +268,16 @@ impl<'a> Tally<'a> {
 
     /// One estimate per model, in the order given; a model that plays a role twice has one.
     fn estimates(
-        mut self,
-        phase: Phase,
+        &mut self,
+        stage: &'static str,
         n_questions: u64,
         assumed: bool,
         models: &[(&Identity, Option<&Price>)],
     ) -> Vec<Estimate> {
         let mut estimates: Vec<Estimate> = Vec::new();
         for (identity, price) in models {
-            let sums = self.models.remove(&(identity.name.clone(), identity.revision.clone()));
+            let scores = stage == GRADE;
+            let sums = self.models.remove(&(scores, identity.name.clone(), identity.revision.clone()));
             if sums.is_none() && estimates.iter().any(|estimate| estimate.model == identity.name) {
                 continue;
             }
@@ -251,14 +289,14 @@ impl<'a> Tally<'a> {
             };
             let whole = |range: [f64; 2]| range.map(|sum| sum.round() as u64);
             estimates.push(Estimate {
-                stage: phase.name(),
+                stage,
                 model: identity.name.clone(),
                 n_questions,
                 assumed,
                 requests: whole(sums.requests),
                 prompt_tokens: whole(sums.prompt_tokens),
                 completion_tokens: whole(sums.completion_tokens),
-                mean_completion: self.means.get(*identity).map(|mean| mean[1]),
+                mean_completion: self.means.get(&(scores, (*identity).clone())).map(|mean| mean[1]),
                 cost_usd: cost(0).zip(cost(1)).map(|(least, most)| [least, most]),
             });
         }
@@ -266,11 +304,44 @@ impl<'a> Tally<'a> {
     }
 }
 
+/// Stands for an attempt that is not there yet, where it would be scored.
+const SOME_ATTEMPT: &str = "An attempt that is not written yet.";
+
+/// What the scoring of an attempt that is not there yet may need at most.
+#[derive(Debug, Clone, Copy)]
+struct Unwritten {
+    /// Requests.
+    requests: f64,
+    /// Tokens of the attempt in each of them.
+    tokens: f64,
+}
+
+impl Default for Unwritten {
+    fn default() -> Self {
+        Self { requests: 1.0, tokens: 0.0 }
+    }
+}
+
+impl Unwritten {
+    fn of(plan: &Plan, means: &Means) -> Self {
+        let student = &plan.probe.asker;
+        let mean = means.get(&(false, student.model.clone())).map(|mean| mean[1]);
+        let tokens = mean.unwrap_or(f64::from(student.sampling.max_tokens));
+        match &plan.grade.scorer {
+            // Each step is asked for behind those before it: half of the attempt on average.
+            Some(Scorer { how: How::Wire(ScoreForm::ChatLabels { .. }), settings, .. }) => {
+                Self { requests: f64::from(settings.steps.max_steps), tokens: tokens / 2.0 }
+            }
+            _ => Self { tokens, ..Self::default() },
+        }
+    }
+}
+
 /// The answer after which a stage asks for most: one that was cut off.
-fn truncated() -> Completion {
+fn truncated(text: &str) -> Completion {
     Completion {
         reasoning: None,
-        answer: Some(String::new()),
+        answer: Some(text.to_owned()),
         finish: Finish::Length,
         usage: Usage::default(),
         cost_usd: None,

@@ -86,7 +86,7 @@ pub fn next(
     let completion = match &answered.outcome {
         WorkOutcome::Completed(completion) => completion,
         WorkOutcome::Failed(reason) => return Next::Done(judged(Err(reason.clone()))),
-        WorkOutcome::Executed(_) => unreachable!("a generation is not answered by a run"),
+        WorkOutcome::Executed(_) | WorkOutcome::Scored(_) => unreachable!("a generation is answered by a completion"),
     };
     let verdict = match question.kind {
         Kind::Math | Kind::Choice | Kind::Text => by_rule(question, completion),
@@ -197,7 +197,7 @@ fn by_tests(
         WorkOutcome::Failed(reason) => {
             verdict(Outcome::Undecided, Some(source), format!("{}: {}", reason.code, reason.detail), None)
         }
-        WorkOutcome::Completed(_) => unreachable!("a run is not answered by a generation"),
+        WorkOutcome::Completed(_) | WorkOutcome::Scored(_) => unreachable!("a run is answered by its outcome"),
         WorkOutcome::Executed(outcome) => {
             let counts = Some((outcome.passed() as u32, outcome.total as u32));
             let worst = outcome.tests.iter().find(|test| test.status != Status::Passed);

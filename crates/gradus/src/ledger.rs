@@ -15,6 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use gradus_model::Wire;
 use tokio::sync::oneshot;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -125,7 +126,7 @@ pub struct Request {
 pub struct Settled {
     /// Keys of the work.
     pub keys: Keys,
-    /// `generation` or `execution`.
+    /// `generation`, `scoring` or `execution`.
     pub kind: &'static str,
     /// Model name, or the language of a program.
     pub model: String,
@@ -152,6 +153,12 @@ pub enum Form {
     ChatJson,
     /// Server-sent events of chat completion chunks.
     ChatSse,
+    /// vLLM's answer of `/pooling`, in one JSON object.
+    PoolingJson,
+    /// A completion with log-probabilities of the prompt, in one JSON object.
+    CompletionJson,
+    /// Scores of steps as Gradus writes them, where no server spoke.
+    ScoresJson,
     /// The outcome of a sandbox run as JSON.
     Outcome,
     /// A refusal that will not change: `{"code", "detail"}`.
@@ -159,14 +166,51 @@ pub enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 4] = [Self::ChatJson, Self::ChatSse, Self::Outcome, Self::Refusal];
+    const ALL: [Self; 7] = [
+        Self::ChatJson,
+        Self::ChatSse,
+        Self::PoolingJson,
+        Self::CompletionJson,
+        Self::ScoresJson,
+        Self::Outcome,
+        Self::Refusal,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::ChatJson => "chat_json",
             Self::ChatSse => "chat_sse",
+            Self::PoolingJson => "pooling_json",
+            Self::CompletionJson => "completion_json",
+            Self::ScoresJson => "scores_json",
             Self::Outcome => "outcome",
             Self::Refusal => "refusal",
+        }
+    }
+}
+
+impl From<Wire> for Form {
+    fn from(wire: Wire) -> Self {
+        match wire {
+            Wire::ChatJson => Self::ChatJson,
+            Wire::ChatSse => Self::ChatSse,
+            Wire::PoolingJson => Self::PoolingJson,
+            Wire::CompletionJson => Self::CompletionJson,
+            Wire::ScoresJson => Self::ScoresJson,
+        }
+    }
+}
+
+impl Form {
+    /// How a model's answer came; none if no model gave it.
+    pub(crate) fn wire(self) -> Option<Wire> {
+        match self {
+            Self::ChatJson => Some(Wire::ChatJson),
+            Self::ChatSse => Some(Wire::ChatSse),
+            Self::PoolingJson => Some(Wire::PoolingJson),
+            Self::CompletionJson => Some(Wire::CompletionJson),
+            Self::ScoresJson => Some(Wire::ScoresJson),
+            Self::Outcome | Self::Refusal => None,
         }
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Counted from the tables in one pass each; what no table holds (requests, faults, time, what was paid) is handed in.
 
+mod grading;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::assess::gradings;
+use crate::assess::known_levels;
 use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
 use crate::level::Level;
 use crate::sample::{bank_level, histogram, shares};
@@ -16,6 +18,7 @@ use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
 };
 use crate::verdict::Outcome;
+pub use grading::{Grading, ReasonShare, Scoring};
 
 /// Version of `metrics.json`.
 pub const VERSION: u32 = 1;
@@ -156,6 +159,9 @@ pub struct Metrics {
     pub balance: Balance,
     /// Questions per level.
     pub levels: Vec<LevelCount>,
+    /// Who gave the levels, and how much could not be graded; none before grading.
+    #[serde(default)]
+    pub grading: Option<Grading>,
     /// How often the student is right.
     pub pass_rates: PassRates,
     /// What was drawn, against what was wanted; none before sampling.
@@ -421,6 +427,7 @@ impl Metrics {
         if metrics.count_levels(&tables, &config.probe)? {
             let graded = metrics.levels.iter().filter(|level| level.level != "ungraded").map(|level| level.count);
             step("graded", "questions", graded.sum());
+            metrics.grading = grading::count(&tables, &metrics.drops)?;
         }
         if metrics.count_sample(&tables, &config.sample)? {
             step("sampled", "questions", metrics.sample.as_ref().map_or(0, |sample| sample.drawn));
@@ -560,7 +567,7 @@ impl Metrics {
             Some(borrowed) => borrowed,
             None => std::array::from_fn(|level| self.levels[level].count),
         };
-        let there = config.shares_from.as_deref().map(|run| gradings(&run.join("tables"))).transpose()?.flatten();
+        let there = config.shares_from.as_deref().map(|run| known_levels(&run.join("tables"))).transpose()?.flatten();
         let weights = shares(config, &available, there.as_ref().map(histogram).as_ref());
         let total: f64 = weights.iter().sum();
         let mut levels: Vec<SampleLevel> = Level::ALL
@@ -707,7 +714,7 @@ fn borrowed_levels(tables: &Path, config: &Sample) -> Result<Option<[u64; Level:
             }
         })?;
     } else if let Some(run) = &config.levels_from {
-        let there = gradings(&run.join("tables"))?.unwrap_or_default();
+        let there = known_levels(&run.join("tables"))?.unwrap_or_default();
         there.iter().filter(|(id, _)| graded.contains(*id)).for_each(|(_, one)| counts[one.level.index()] += 1);
     }
     Ok(Some(counts))

@@ -14,8 +14,8 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Value, json};
 
-use crate::config::{Config, Grader, Price, SampleBy, SamplingConfig};
-use crate::metrics::{LevelCount, Metrics, RoleUse};
+use crate::config::{Config, Easy, Grader, Price, SampleBy, SamplingConfig};
+use crate::metrics::{Grading, LevelCount, Metrics, ReasonShare, RoleUse};
 use crate::tables::TableError;
 use charts::{Bar, Pair, Part, Point};
 use format::{count, decimal, duration, money, percent, share, visible};
@@ -70,6 +70,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
         "student": model_of(metrics, "student"),
         "teachers": model_of(metrics, "teacher"),
         "pass": pass_rates(metrics),
+        "grading": metrics.grading.as_ref().map(grading),
         "sample": metrics.sample.as_ref().map(|sample| json!({
             "by": sample_rule(config), "wanted": count(sample.wanted), "drawn": count(sample.drawn),
             "tv": sample.tv.map(|tv| decimal(tv, 3)),
@@ -252,6 +253,24 @@ fn verdict_stacks(metrics: &Metrics) -> Vec<(String, Vec<Part>)> {
         .collect()
 }
 
+fn grading(grading: &Grading) -> Value {
+    let reasons = |shares: &[ReasonShare]| -> Vec<String> {
+        shares.iter().map(|left| format!("{} {}", share(&left.share), left.reason.replace('_', " "))).collect()
+    };
+    json!({
+        "grader": grading.grader.replace('_', " "),
+        "ungraded": reasons(&grading.ungraded).join("; "),
+        "scoring": grading.scoring.as_ref().map(|scoring| json!({
+            "model": scoring.model, "form": scoring.form.replace('_', " "),
+            "aggregate": scoring.aggregate.as_ref().map(|aggregate| aggregate.replace('_', " ")),
+            "n_scored": count(scoring.n_scored), "n_steps": count(scoring.n_steps),
+            "unscored": reasons(&scoring.unscored).join("; "),
+            "bounded": (scoring.bounded.count > 0).then(|| share(&scoring.bounded)),
+            "undecided": (scoring.undecided.count > 0).then(|| share(&scoring.undecided)),
+        })),
+    })
+}
+
 fn pass_rates(metrics: &Metrics) -> Value {
     let rates = &metrics.pass_rates;
     let interval = match (rates.mean_low, rates.mean_high) {
@@ -352,11 +371,26 @@ fn settings(config: &Config, metrics: &Metrics) -> Value {
         let setting = format!("at least {}, interval of at most {}", adaptive.min_attempts, adaptive.max_width);
         rows.push(("probe.adaptive", setting, &saved));
     }
-    if config.grade.grader == Grader::PassRate {
+    let scores_wrong = !matches!(config.grade.grader, Grader::FirstCorrect | Grader::PassRate);
+    if scores_wrong {
+        rows.push(("grade.easy", name(&config.grade.easy), ""));
+    }
+    if config.grade.grader == Grader::PassRate || scores_wrong && config.grade.easy == Easy::PassRate {
         rows.push(("grade.tau", config.grade.tau.to_string(), guess(config.grade.tau == standard.grade.tau)));
     }
     rows.push(("grade.edges", format!("{:?}", config.grade.edges), guess(config.grade.edges == standard.grade.edges)));
     rows.push(("grade.on_truncated", name(&config.grade.on_truncated), ""));
+    if let Ok(Some(_)) = config.scored_by() {
+        let same = config.scoring.aggregate == standard.scoring.aggregate;
+        rows.push(("scoring.aggregate", name(&config.scoring.aggregate), guess(same)));
+        rows.push(("scoring.part", name(&config.scoring.part), guess(config.scoring.part == standard.scoring.part)));
+        rows.push((
+            "scoring.steps",
+            json!(config.scoring.steps).to_string(),
+            guess(config.scoring.steps == standard.scoring.steps),
+        ));
+        rows.push(("scoring.undecided_step", name(&config.scoring.undecided_step), ""));
+    }
     rows.push(("sample.by", name(&config.sample.by), ""));
     match config.sample.by {
         SampleBy::PC | SampleBy::Static => {

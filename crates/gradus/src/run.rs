@@ -10,23 +10,24 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
-use crate::assess::{Grading, gradings};
+use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
 use crate::config::Config;
 use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Distil};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
-use crate::grade::{Graded, grade};
+use crate::grade::{self, Graded, GradedQuestion, Grading};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
 use crate::level::Level;
-use crate::probe::{self, Probe};
+use crate::probe::Probe;
 use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
 use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample};
+use crate::score::{Bounds, Scored, Scorer};
 use crate::select::{self, select};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, TableReader,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, TableReader,
     TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
@@ -73,6 +74,8 @@ pub struct Plan {
     pub seed: u64,
     /// How the student is probed.
     pub probe: Probe,
+    /// How its attempts become a level.
+    pub grade: Grading,
     /// How chains of thought are asked for; no askers if no teacher is set.
     pub distil: Distil,
 }
@@ -89,7 +92,7 @@ pub struct Resolved {
 }
 
 impl Plan {
-    /// The plan of a config, given what its models turned out to be.
+    /// The plan of a config, given what its models turned out to be; [`Self::scored_by`] adds who scores.
     pub fn new(config: &Config, student: Resolved, teachers: Vec<Resolved>, prompts: Arc<Prompts>) -> Self {
         let asker = |model: Resolved, sampling: &crate::config::SamplingConfig| Asker {
             model: model.identity,
@@ -110,6 +113,7 @@ impl Plan {
                 longer: Probe::longer(config),
                 judge: judge.clone(),
             },
+            grade: Grading { settings: config.grade.clone(), scorer: None },
             distil: Distil {
                 askers: teachers.into_iter().map(|teacher| asker(teacher, &config.distil.sampling)).collect(),
                 correct: config.distil.correct,
@@ -117,6 +121,13 @@ impl Plan {
                 judge,
             },
         }
+    }
+
+    /// The same with a model that scores wrong attempts.
+    #[must_use]
+    pub fn scored_by(mut self, scorer: Scorer) -> Self {
+        self.grade.scorer = Some(scorer);
+        self
     }
 }
 
@@ -275,9 +286,9 @@ impl<W: World> Run<'_, W> {
             self.runtime,
             questions(&self.tables)?,
             |question, answers| {
-                let next = probe::next(&plan.probe, question, answers);
-                if let Next::Done(probed) = &next {
-                    announce(&probed.attempts, probing);
+                let next = grade::next(&plan.probe, &plan.grade, question, answers);
+                if let Next::Done(graded) = &next {
+                    announce(&graded.probed.attempts, probing);
                 }
                 next
             },
@@ -358,7 +369,7 @@ impl<W: World> Run<'_, W> {
         Ok(ids)
     }
 
-    /// Student's attempts, verdicts and levels, from the ledger. Gives back the graded questions in bank order.
+    /// Student's attempts, verdicts, scores and levels, from the ledger. Gives back the graded questions in bank order.
     fn write_levels(
         &self,
         probed: &Driven,
@@ -369,15 +380,18 @@ impl<W: World> Run<'_, W> {
         reader.pin()?;
         let mut attempts = TableWriter::<AttemptRow>::create(&self.tables)?;
         let mut levels = TableWriter::<LevelRow>::create(&self.tables)?;
+        let scorer = self.plan.grade.scorer.as_ref();
+        let mut scores = scorer.map(|_| TableWriter::<ScoreRow>::create(&self.tables)).transpose()?;
         let student = &self.plan.probe.asker.model.name;
         let prompts = self.plan.probe.asker.prompts.hash();
-        let mut graded = Vec::new();
+        let mut levelled = Vec::new();
         for question in questions(&self.tables)? {
             let question = question?;
             let id = question.id.to_string();
-            let next = |question: &Question, answers: &[_]| probe::next(&self.plan.probe, question, answers);
-            let probed = match derive(&question, next, &reader, &probed.failures)? {
-                Derived::Done(probed) => probed,
+            let next =
+                |question: &Question, answers: &[_]| grade::next(&self.plan.probe, &self.plan.grade, question, answers);
+            let GradedQuestion { probed, scored, graded } = match derive(&question, next, &reader, &probed.failures)? {
+                Derived::Done(graded) => graded,
                 Derived::Drop(reason) => {
                     shared.drop(id, "question", "probe", &reason)?;
                     continue;
@@ -406,19 +420,58 @@ impl<W: World> Run<'_, W> {
                 })?;
                 shared.verdicts.push(verdict_row(judged, verdict, &id, "student", student))?;
             }
-            let grade = grade(&self.config.grade, &probed);
-            levels.push(level_row(&grade, &id, student, &prompts, self.config))?;
-            match &grade.level {
+            if let (Some(scorer), Some(scores)) = (scorer, &mut scores) {
+                self.write_scores(scorer, &scored, &id, scores, shared)?;
+            }
+            levels.push(level_row(&graded, &scored, &id, student, &prompts, &self.plan.grade))?;
+            match &graded.level {
                 Ok(level) => {
                     ran.levels[level.index()] += 1;
-                    graded.push((question.id, *level));
+                    levelled.push((question.id, *level));
                 }
                 Err(reason) => shared.drop(id, "question", "grade", reason)?,
             }
         }
         attempts.finish()?;
         levels.finish()?;
-        Ok(graded)
+        scores.map(TableWriter::finish).transpose()?;
+        Ok(levelled)
+    }
+
+    /// The scores of a question's wrong attempts; those without one stand in `dropped`.
+    fn write_scores(
+        &self,
+        scorer: &Scorer,
+        scored: &[Scored],
+        id: &str,
+        scores: &mut TableWriter<ScoreRow>,
+        shared: &mut Shared,
+    ) -> Result<(), RunError> {
+        for one in scored {
+            if let Err(reason) = &one.result {
+                shared.drop(one.attempt.short(), "attempt", "grade", reason)?;
+            }
+            for (step, number) in one.steps.iter().zip(1..) {
+                let bounds = step.score;
+                scores.push(ScoreRow {
+                    attempt_id: one.attempt.short(),
+                    question_id: id.to_owned(),
+                    grader: self.config.grade.grader.name().to_owned(),
+                    model: scorer.model.name.clone(),
+                    form: scorer.form().to_owned(),
+                    step: (!one.whole).then_some(number),
+                    text: step.text.clone(),
+                    score: bounds.map(|bounds| bounds.middle()),
+                    low: bounds.map(|bounds| bounds.low),
+                    high: bounds.map(|bounds| bounds.high),
+                    undecided: bounds.is_none(),
+                    aggregate: (!one.whole).then(|| scorer.settings.aggregate.name().to_owned()),
+                    attempt_score: one.result.as_ref().ok().map(Bounds::middle),
+                    score_id: step.key.short(),
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn write_sample(
@@ -599,6 +652,7 @@ impl<W: World> Run<'_, W> {
         match source {
             Source::Student => &self.plan.probe.asker.model.name,
             Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
+            Source::Grader => unreachable!("a grader writes no chain of thought"),
         }
     }
 }
@@ -607,8 +661,8 @@ impl<W: World> Run<'_, W> {
 ///
 /// # Errors
 /// If it has none, or they cannot be read.
-pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, Grading>, RunError> {
-    gradings(&folder.join("tables"))?.ok_or_else(|| RunError::NoLevels(folder.to_owned()))
+pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, KnownLevel>, RunError> {
+    known_levels(&folder.join("tables"))?.ok_or_else(|| RunError::NoLevels(folder.to_owned()))
 }
 
 /// Tells the verdicts on a settled question's attempts.
@@ -700,13 +754,13 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
     }
 }
 
-fn level_row(graded: &Graded, id: &str, student: &str, prompts: &str, config: &Config) -> LevelRow {
+fn level_row(graded: &Graded, scored: &[Scored], id: &str, student: &str, prompts: &str, config: &Grading) -> LevelRow {
     let pass_rate = graded.pass_rate();
     LevelRow {
         question_id: id.to_owned(),
         student: student.to_owned(),
         prompts: prompts.to_owned(),
-        grader: config.grade.grader.name().to_owned(),
+        grader: config.settings.grader.name().to_owned(),
         level: graded.level.as_ref().map_or_else(|_| "ungraded".to_owned(), Level::to_string),
         reason: graded.level.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),
         score: graded.score,
@@ -718,5 +772,9 @@ fn level_row(graded: &Graded, id: &str, student: &str, prompts: &str, config: &C
         n_correct: i64::from(graded.n_correct),
         n_truncated: i64::from(graded.n_truncated),
         n_undecided: i64::from(graded.n_undecided),
+        scorer: config.scorer.as_ref().map(|scorer| scorer.model.name.clone()),
+        form: config.scorer.as_ref().map(|scorer| scorer.form().to_owned()),
+        aggregate: config.scorer.as_ref().and_then(Scorer::aggregate).map(|aggregate| aggregate.name().to_owned()),
+        n_scored: scored.iter().filter(|one| one.result.is_ok()).count() as i64,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::assess::Grading;
+use crate::assess::KnownLevel;
 use crate::config::{Sample, SampleBy, Shortage, Stratum};
 use crate::level::Level;
 use crate::question::{Question, QuestionId};
@@ -27,13 +27,13 @@ pub struct Candidate {
 /// What makes candidates of graded questions.
 #[derive(Debug, Clone)]
 pub struct Candidates {
-    levels_from: Option<BTreeMap<String, Grading>>,
+    levels_from: Option<BTreeMap<String, KnownLevel>>,
     strata: HashMap<Vec<Option<String>>, u32>,
 }
 
 impl Candidates {
     /// With the levels of another run, by question id, if they replace the student's own.
-    pub fn new(levels_from: Option<BTreeMap<String, Grading>>) -> Self {
+    pub fn new(levels_from: Option<BTreeMap<String, KnownLevel>>) -> Self {
         Self { levels_from, strata: HashMap::new() }
     }
 
@@ -58,7 +58,7 @@ impl Candidates {
             None => level,
             Some(levels) => levels
                 .get(&question.id.to_string())
-                .map(|grading| grading.level)
+                .map(|known| known.level)
                 .ok_or_else(|| Reason::new("no_level_there", "the run of `sample.levels_from` gave it no level"))?,
         };
         let key = config.strata.iter().map(|stratum| match stratum {
@@ -78,10 +78,10 @@ pub(crate) fn bank_level(text: Option<&str>) -> Option<Level> {
 }
 
 /// How many questions each level has in another run.
-pub fn histogram(gradings: &BTreeMap<String, Grading>) -> [f64; Level::COUNT] {
+pub fn histogram(known_levels: &BTreeMap<String, KnownLevel>) -> [f64; Level::COUNT] {
     let mut counts = [0.0; Level::COUNT];
-    for grading in gradings.values() {
-        counts[grading.level.index()] += 1.0;
+    for known in known_levels.values() {
+        counts[known.level.index()] += 1.0;
     }
     counts
 }

@@ -323,7 +323,7 @@ table! {
         student: String,
         /// Hash over the prompt templates with which the student was asked.
         prompts: String,
-        /// `first_correct` or `pass_rate`.
+        /// `first_correct`, `pass_rate`, `prm`, `generative`, `tests` or `judge`.
         grader: String,
         /// `easy`, `1` to `5` (5 = hardest), or `ungraded`.
         level: String,
@@ -347,6 +347,48 @@ table! {
         n_truncated: i64,
         /// Undecided ones.
         n_undecided: i64,
+        /// Model that scored the wrong attempts, where the grader asks one.
+        scorer: Option<String>,
+        /// In which form it was asked.
+        form: Option<String>,
+        /// How the scores of steps became one number.
+        aggregate: Option<String>,
+        /// Wrong attempts that have a score.
+        n_scored: i64,
+    }
+}
+
+table! {
+    /// What a model said of a step of a wrong attempt, or of the whole attempt.
+    ScoreRow in "scores" {
+        /// The attempt.
+        attempt_id: String,
+        /// Its question.
+        question_id: String,
+        /// `prm`, `generative` or `judge`.
+        grader: String,
+        /// Model name of the scorer.
+        model: String,
+        /// `pooling`, `chat_labels`, `prompt_logprobs`, `generative` or `rating`.
+        form: String,
+        /// Number of the step, from 1; none where the whole attempt was scored.
+        step: Option<i64>,
+        /// What was scored.
+        text: String,
+        /// Its score, 0..1, the middle of the bounds; none if it is undecided.
+        score: Option<f64>,
+        /// At least.
+        low: Option<f64>,
+        /// At most.
+        high: Option<f64>,
+        /// It could not be told.
+        undecided: bool,
+        /// How the scores of the steps become one number.
+        aggregate: Option<String>,
+        /// That number for the attempt, the same in each of its rows; none if too little is decided.
+        attempt_score: Option<f64>,
+        /// First 16 hex digits of the scoring's key in the ledger.
+        score_id: String,
     }
 }
 

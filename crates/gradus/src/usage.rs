@@ -13,6 +13,7 @@ use crate::driver::Failures;
 use crate::ledger::{LedgerError, Reader, Try};
 use crate::metrics::{LedgerFacts, LedgerUsage, StageTime};
 use crate::run::{Phase, Plan};
+use crate::score::Scorer;
 use crate::tables::{AttemptRow, TableError, TableReader, path};
 
 /// Why there are no figures.
@@ -49,8 +50,10 @@ pub fn ledger_facts(
             return;
         }
         let (role, model) = roles.of(&tried);
-        if matches!(role, Role::Student | Role::Teacher) {
-            phase = role;
+        if matches!(role, Role::Student | Role::Teacher | Role::Grader(_)) {
+            if !matches!(role, Role::Grader(_)) {
+                phase = role;
+            }
             clocks.entry(role).or_default().add(&tried);
         }
         let usage = used.entry((role, model.to_owned())).or_insert_with(|| LedgerUsage {
@@ -64,8 +67,12 @@ pub fn ledger_facts(
     facts.durations = clocks
         .into_iter()
         .map(|(role, clock)| {
-            let phase = if role == Role::Teacher { Phase::Distil } else { Phase::Probe };
-            StageTime { stage: phase.name().to_owned(), seconds: clock.busy_ms as f64 / 1000.0 }
+            let stage = match role {
+                Role::Teacher => Phase::Distil.name(),
+                Role::Grader(_) => "grade",
+                Role::Student | Role::Former | Role::Unsettled => Phase::Probe.name(),
+            };
+            StageTime { stage: stage.to_owned(), seconds: clock.busy_ms as f64 / 1000.0 }
         })
         .collect();
     Ok(facts)
@@ -89,6 +96,8 @@ fn count(usage: &mut LedgerUsage, tried: Try) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Student,
+    /// Who scores wrong attempts: `prm` or `judge`.
+    Grader(&'static str),
     Teacher,
     /// A model that the config no longer names.
     Former,
@@ -100,6 +109,7 @@ impl Role {
     fn name(self) -> &'static str {
         match self {
             Self::Student => "student",
+            Self::Grader(name) => name,
             Self::Teacher => "teacher",
             Self::Former => "former",
             Self::Unsettled => "unsettled",
@@ -109,6 +119,7 @@ impl Role {
 
 struct Roles<'a> {
     student: &'a Identity,
+    scorer: Option<&'a Scorer>,
     teachers: Vec<&'a Identity>,
     failures: &'a Failures,
     /// Starts of the student's keys, where a teacher is the same model.
@@ -128,18 +139,25 @@ impl<'a> Roles<'a> {
                 }
             }
         }
-        Ok(Self { student, teachers, failures, students })
+        Ok(Self { student, scorer: plan.grade.scorer.as_ref(), teachers, failures, students })
     }
 
     fn of<'t>(&'t self, tried: &'t Try) -> (Role, &'t str) {
-        let Some((_, model, revision)) = &tried.settled else {
+        let Some((kind, model, revision)) = &tried.settled else {
             return match self.failures.source(&tried.key) {
                 Some(Source::Student) => (Role::Student, self.student.name.as_str()),
                 Some(Source::Teacher(at)) => (Role::Teacher, self.teachers[usize::from(at)].name.as_str()),
+                Some(Source::Grader) => {
+                    self.scorer.map_or((Role::Unsettled, ""), |scorer| (Role::Grader(scorer.role), &scorer.model.name))
+                }
                 None => (Role::Unsettled, ""),
             };
         };
         let is = |identity: &Identity| identity.name == *model && identity.revision == *revision;
+        if kind == "scoring" {
+            let scorer = self.scorer.filter(|scorer| is(&scorer.model));
+            return (scorer.map_or(Role::Former, |scorer| Role::Grader(scorer.role)), model);
+        }
         let role = match (is(self.student), self.teachers.iter().any(|teacher| is(teacher))) {
             (true, true) => {
                 let asked = |keys: &HashSet<[u8; 8]>| keys.contains(&short(&tried.key));

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, VerdictRow,
+    each,
 };
 
 /// What became of a question.
@@ -18,6 +19,8 @@ pub struct Story {
     pub level: Option<LevelRow>,
     /// The student's attempts, each with its verdict.
     pub attempts: Vec<(AttemptRow, Option<VerdictRow>)>,
+    /// What a model said of the steps of its wrong attempts.
+    pub scores: Vec<ScoreRow>,
     /// Its draw; none if it was not drawn.
     pub sample: Option<SampleRow>,
     /// The teachers' attempts, each with its verdict and what selection made of it.
@@ -73,6 +76,7 @@ pub fn tell(tables: &Path, ids: &[String]) -> Result<Vec<Story>, TableError> {
                 question: row.clone(),
                 level: None,
                 attempts: Vec::new(),
+                scores: Vec::new(),
                 sample: None,
                 cots: Vec::new(),
                 dropped: Vec::new(),
@@ -88,6 +92,11 @@ pub fn tell(tables: &Path, ids: &[String]) -> Result<Vec<Story>, TableError> {
     each::<AttemptRow>(tables, |row| {
         if let Some(story) = stories.get_mut(&row.question_id) {
             story.attempts.push((row, None));
+        }
+    })?;
+    each::<ScoreRow>(tables, |row| {
+        if let Some(story) = stories.get_mut(&row.question_id) {
+            story.scores.push(row);
         }
     })?;
     each::<SampleRow>(tables, |row| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling};
+use gradus_model::{Completion, Identity, Message, Sampling, Score, ScoreForm, Scores};
 use gradus_sandbox::{Language, Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -56,6 +56,13 @@ pub enum Step {
     Longer,
     /// The run of its code.
     Execute,
+    /// The scoring of it.
+    Score {
+        /// Which step, from 0, where each is asked for by itself; else 0.
+        part: u32,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
 }
 
 /// One piece of work.
@@ -72,6 +79,8 @@ pub struct Work {
 pub enum Task {
     /// A model writes.
     Generate(Arc<Generation>),
+    /// A model gives probabilities to the steps of an attempt.
+    Score(Arc<Scoring>),
     /// The sandbox runs a program against tests.
     Execute(Arc<Execution>),
 }
@@ -85,6 +94,21 @@ pub struct Generation {
     pub messages: Vec<Message>,
     /// How to sample.
     pub sampling: Sampling,
+    /// Further fields of the request body.
+    pub extra: Map<String, Value>,
+}
+
+/// A scoring of steps, as far as it determines the scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scoring {
+    /// Which model.
+    pub model: Identity,
+    /// How it is asked.
+    pub form: ScoreForm,
+    /// What was to be answered.
+    pub question: String,
+    /// The steps of the attempt; where a form scores one step at a time, up to that step.
+    pub steps: Vec<String>,
     /// Further fields of the request body.
     pub extra: Map<String, Value>,
 }
@@ -111,6 +135,34 @@ impl Generation {
             "revision": self.model.revision,
             "messages": self.messages,
             "sampling": self.sampling,
+            "extra": self.extra,
+        })
+    }
+}
+
+impl Scoring {
+    /// What the model is asked; the caller adds for whom and under which id.
+    pub fn request(&self) -> Score {
+        Score {
+            form: self.form.clone(),
+            question: self.question.clone(),
+            steps: self.steps.clone(),
+            extra: self.extra.clone(),
+            request_id: String::new(),
+            source_ids: Arc::new([]),
+            attempt: 0,
+        }
+    }
+
+    /// Everything that determines the scores.
+    pub fn payload(&self) -> Value {
+        json!({
+            "kind": "scoring",
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "form": self.form,
+            "question": self.question,
+            "steps": self.steps,
             "extra": self.extra,
         })
     }
@@ -144,10 +196,11 @@ pub struct Keys {
 }
 
 impl Work {
-    /// The payload and the keys of this work. An execution does not depend on the number of the attempt.
+    /// The payload and the keys of this work.
     pub fn keys(&self) -> (String, Keys) {
         let payload = match &self.task {
             Task::Generate(generation) => generation.payload(),
+            Task::Score(scoring) => scoring.payload(),
             Task::Execute(execution) => execution.payload(),
         };
         let payload = payload.to_string();
@@ -157,11 +210,26 @@ impl Work {
 
     /// The keys of this work, given that of its payload.
     pub(crate) fn keys_under(&self, payload: Key) -> Keys {
-        let attempt = match &self.task {
-            Task::Generate(_) => self.slot.attempt,
-            Task::Execute(_) => 0,
-        };
-        Keys { payload, attempt: Key(*attempt_key(&payload.0, attempt).as_bytes()) }
+        Keys { payload, attempt: Key(*attempt_key(&payload.0, self.number()).as_bytes()) }
+    }
+
+    /// The number in the key: which answer to the payload this is. Scorings and executions have one answer. A
+    /// generation that scores an attempt holds that attempt in its payload, and counts its own tries.
+    pub(crate) fn number(&self) -> u32 {
+        match (&self.task, self.slot.step) {
+            (Task::Generate(_), Step::Score { n_try, .. }) => n_try,
+            (Task::Generate(_), _) => self.slot.attempt,
+            (Task::Score(_) | Task::Execute(_), _) => 0,
+        }
+    }
+
+    /// What it is for, in the ledger: `generation`, `scoring` (in words too) or `execution`.
+    pub(crate) fn kind(&self) -> &'static str {
+        match (&self.task, self.slot.step) {
+            (Task::Score(_), _) | (_, Step::Score { .. }) => "scoring",
+            (Task::Generate(_), _) => "generation",
+            (Task::Execute(_), _) => "execution",
+        }
     }
 
     /// Whether this is another attempt at the very same generation. If not, the payloads may be equal all the same.
@@ -201,6 +269,8 @@ pub struct Answered {
 pub enum Outcome {
     /// The model wrote.
     Completed(Completion),
+    /// The model gave scores.
+    Scored(Scores),
     /// The program was run.
     Executed(gradus_sandbox::Outcome),
     /// It cannot be had: the reason is final for this run.

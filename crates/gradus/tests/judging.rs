@@ -301,7 +301,7 @@ impl End {
 
 fn graded(config: &Grade, ends: &[End]) -> Graded {
     let attempts = ends.iter().zip(0..).map(|(end, number)| end.judged(number, None)).collect();
-    grade(config, &Probed { attempts })
+    grade(config, &Probed { attempts }, &[])
 }
 
 #[test]
@@ -324,10 +324,7 @@ fn both_graders_agree_with_their_definition_on_every_four_attempts() {
                     continue;
                 };
                 let rate = n_correct as f64 / counted.len() as f64;
-                let easy = match grader {
-                    Grader::FirstCorrect => *first,
-                    Grader::PassRate => rate >= 0.9,
-                };
+                let easy = if grader == Grader::FirstCorrect { *first } else { rate >= 0.9 };
                 let expected = match () {
                     () if easy => Level::Easy,
                     () if rate < 0.2 => Level::Hard(5),
@@ -395,10 +392,10 @@ fn the_first_grader_scores_code_by_the_share_of_tests_that_wrong_attempts_passed
         End::NoAnswer.judged(2, None),
         End::Undecided.judged(3, Some((4, 4))),
     ];
-    let graded = grade(&config, &Probed { attempts });
+    let graded = grade(&config, &Probed { attempts }, &[]);
     assert_eq!(graded.score, Some(0.375), "the mean of 3/4 and of nothing");
     assert_eq!(graded.level, Ok(Level::Hard(4)));
     let by_rate = Grade { grader: Grader::PassRate, ..config };
     let attempts = vec![End::Incorrect.judged(0, Some((3, 4))), End::Correct.judged(1, Some((4, 4)))];
-    assert_eq!(grade(&by_rate, &Probed { attempts }).score, Some(0.5));
+    assert_eq!(grade(&by_rate, &Probed { attempts }, &[]).score, Some(0.5));
 }

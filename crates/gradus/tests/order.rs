@@ -1,21 +1,23 @@
-//! The order in which answers arrive changes nothing: probe and distil ask for the same work, ask for nothing that
-//! is answered, and end in the same row, whatever comes first and wherever a run was interrupted.
+//! The order in which answers arrive changes nothing: probe with its grading, and distil, ask for the same work, ask
+//! for nothing that is answered, and end in the same row, whatever comes first and wherever a run was interrupted.
 
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use common::{completion, test_outcome};
 use gradus::attempt::Source;
-use gradus::config::{Adaptive, Config, Grader, OnTruncated};
+use gradus::config::{Adaptive, Config, Grader, ModelConfig, OnTruncated, PrmForm};
 use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question};
 use gradus::run::{Plan, Resolved};
+use gradus::score::Scorer;
 use gradus::stats::draw;
 use gradus::work::{Answered, Next, Outcome, Reason, Slot, Step, Task, Work};
-use gradus::{distil, probe};
-use gradus_model::{Finish, Identity};
+use gradus::{distil, grade};
+use gradus_model::{Completion, Finish, Identity, Scores, StepScore, Usage};
 use gradus_sandbox::{Status, Tests};
 
 /// Worlds, and orders of arrival in each.
@@ -31,7 +33,7 @@ fn question(kind: Kind, seed: u64) -> Question {
     }
 }
 
-/// A plan drawn by the seed: attempts, tries, teachers, longer tries.
+/// A plan drawn by the seed: attempts, tries, teachers, longer tries, grader.
 fn plan(seed: u64) -> Plan {
     let between = |purpose: &str, low: u64, high: u64| low + draw(seed, purpose, b"") % (high - low + 1);
     let mut config = Config::default();
@@ -53,7 +55,16 @@ fn plan(seed: u64) -> Plan {
         extra: serde_json::Map::new(),
     };
     let teachers = (0..between("teachers", 1, 3)).map(|n| model(format!("teacher {n}"))).collect();
-    Plan::new(&config, model("student".into()), teachers, Arc::new(Prompts::default()))
+    let graders =
+        [Grader::FirstCorrect, Grader::PassRate, Grader::Prm, Grader::Generative, Grader::Judge, Grader::Tests];
+    config.grade.grader = graders[between("grader", 0, 5) as usize];
+    let forms = [PrmForm::Pooling, PrmForm::ChatLabels, PrmForm::PromptLogprobs, PrmForm::Generative];
+    config.scoring.form = forms[between("form", 0, 3) as usize];
+    config.scoring.steps.fragment = 0;
+    (config.prm, config.judge) = (Some(ModelConfig::named("gguf:prm")), Some(ModelConfig::named("gguf:judge")));
+    let plan = Plan::new(&config, model("student".into()), teachers, Arc::new(Prompts::default()));
+    let Some(by) = config.scored_by().unwrap() else { return plan };
+    plan.scored_by(Scorer::new(&config.scoring, &by, model(by.role.into()).identity, Path::new("")).unwrap())
 }
 
 /// What the world answers: it depends on the work, and on nothing else.
@@ -63,11 +74,37 @@ fn answer(seed: u64, work: &Work) -> Answered {
     let fate = draw(seed, "fate", &key.0) % 100;
     let outcome = match &work.task {
         _ if fate < 8 => Outcome::Failed(Reason::new("endpoint_error", "down")),
+        Task::Generate(_) if matches!(work.slot.step, Step::Score { .. }) => {
+            let marks = r#"{"1": "right", "2": "wrong"}"#;
+            let reply = ["what?", marks, r#"{"1": "right"}"#, r#"{"rating": 0.5}"#][(fate % 4) as usize];
+            Outcome::Completed(Completion {
+                reasoning: None,
+                answer: Some(reply.to_owned()),
+                finish: Finish::Stop,
+                usage: Usage::default(),
+                cost_usd: None,
+                model: None,
+            })
+        }
+        Task::Score(scoring) => {
+            let score = |(_, at): (_, u64)| match draw(seed, "score", &[&key.0[..], &at.to_le_bytes()].concat()) % 5 {
+                0 => StepScore::Undecided,
+                1 => StepScore::Bounded { low: 0.25, high: 0.5 },
+                n => StepScore::Known(n as f64 / 5.0),
+            };
+            Outcome::Scored(Scores {
+                steps: scoring.steps.iter().zip(0..).map(score).collect(),
+                whole: None,
+                usage: Usage::default(),
+                cost_usd: None,
+                model: None,
+            })
+        }
         Task::Generate(_) => {
             let cut = fate < 30;
             let text = match fate % 4 {
                 0 => "7".to_owned(),
-                1 => r"\boxed{8}".to_owned(),
+                1 => "Let us see.\n\nIt is \\boxed{8}.".to_owned(),
                 2 => format!("```python\ndef f():\n    return {fate}\n```"),
                 _ => r"It is \boxed{7}.".to_owned(),
             };
@@ -142,12 +179,12 @@ fn check<Row: std::fmt::Debug + PartialEq>(seed: u64, next: impl Fn(&[Answered])
 #[test]
 fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
     // What the worlds hold, so that the test cannot pass by holding nothing.
-    let (mut n_rows, mut n_drops, mut n_longer, mut n_runs, mut n_early) = (0, 0, 0, 0, 0);
+    let (mut n_rows, mut n_drops, mut n_longer, mut n_runs, mut n_early, mut n_scores) = (0, 0, 0, 0, 0, 0);
     for seed in 0..N_WORLDS {
         let plan = plan(seed);
         for kind in [Kind::Math, Kind::Code] {
             let question = question(kind, seed);
-            let probed = check(seed, |answers| probe::next(&plan.probe, &question, answers));
+            let probed = check(seed, |answers| grade::next(&plan.probe, &plan.grade, &question, answers));
             let distilled = check(seed, |answers| distil::next(&plan.distil, &question, answers));
             n_rows +=
                 u32::from(matches!(probed.end, Next::Done(_))) + u32::from(matches!(distilled.end, Next::Done(_)));
@@ -155,11 +192,14 @@ fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
                 u32::from(matches!(probed.end, Next::Drop(_))) + u32::from(matches!(distilled.end, Next::Drop(_)));
             let slots: Vec<Slot> = probed.asked.into_keys().chain(distilled.asked.into_keys()).collect();
             n_longer += slots.iter().filter(|slot| slot.step == Step::Longer).count();
+            n_scores += slots.iter().filter(|slot| matches!(slot.step, Step::Score { .. })).count();
             n_runs += slots.iter().filter(|slot| slot.step == Step::Execute).count();
-            let of_teachers = slots.iter().filter(|slot| slot.source != Source::Student && slot.step == Step::Generate);
+            let of_teachers =
+                slots.iter().filter(|slot| matches!(slot.source, Source::Teacher(_)) && slot.step == Step::Generate);
             n_early += usize::from(of_teachers.count() < plan.distil.askers.len() * plan.distil.tries as usize);
         }
     }
     assert!(n_rows > 400 && n_drops > 5, "{n_rows} rows, {n_drops} drops");
+    assert!(n_scores > 200, "{n_scores} scorings");
     assert!(n_longer > 50 && n_runs > 50 && n_early > 50, "{n_longer} longer, {n_runs} runs, {n_early} ended early");
 }

@@ -16,16 +16,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gradus::attempt::Key;
-use gradus::config::{Config, SampleBy};
+use gradus::config::{Config, Grader, ModelConfig, PrmForm, SampleBy};
 use gradus::driver::{Asked, Driver, Performed, Stop, World};
 use gradus::ledger::{Ledger, Reader};
 use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question};
 use gradus::run::{Plan, Resolved, Run, Until};
+use gradus::score::Scorer;
 use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
-use gradus::work::Task;
-use gradus::{distil, probe};
-use gradus_model::{Fault, FaultKind, Identity, Raw, Usage, Wire};
+use gradus::work::{Scoring, Step, Task};
+use gradus::{distil, grade};
+use gradus_model::{Fault, FaultKind, Identity, Raw, ScoreForm, Usage, Wire};
 use gradus_sandbox::{Status, TestOutcome, Tests};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
@@ -94,6 +95,36 @@ fn answered(wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> {
     raw.read().map(|completion| Performed::Answered(raw, completion))
 }
 
+/// What a server says of the steps of an attempt.
+fn scored(scoring: &Scoring, answer: u64) -> Result<Performed, Fault> {
+    let share = |at: usize| hash(&[&answer.to_le_bytes(), &at.to_le_bytes()]) % 101;
+    let (wire, body) = match &scoring.form {
+        ScoreForm::Pooling { .. } => {
+            let rows = (0..scoring.steps.len()).map(|at| share(at) as f64 / 100.0);
+            let rows: Vec<_> = rows.map(|right| serde_json::json!([1.0 - right, right])).collect();
+            (
+                Wire::PoolingJson,
+                serde_json::json!({"model": "p", "data": [{"data": rows}], "usage": {"prompt_tokens": 9}}),
+            )
+        }
+        ScoreForm::ChatLabels { positive, .. } => {
+            let top = serde_json::json!([{"token": positive, "logprob": -0.25}, {"token": "?", "logprob": -3.0}]);
+            let first = serde_json::json!({"token": positive, "logprob": -0.25, "top_logprobs": top});
+            let choice = serde_json::json!({
+                "index": 0, "finish_reason": "length", "message": {"role": "assistant", "content": positive},
+                "logprobs": {"content": [first]},
+            });
+            (Wire::ChatJson, serde_json::json!({"model": "p", "choices": [choice], "usage": {"prompt_tokens": 9}}))
+        }
+        ScoreForm::PromptLogprobs { .. } => {
+            let scores: Vec<_> = (0..scoring.steps.len()).map(|at| share(at) as f64 / 100.0).collect();
+            (Wire::ScoresJson, serde_json::json!({"object": "gradus.step_scores", "model": "p", "scores": scores}))
+        }
+    };
+    let raw = Raw { wire, body: body.to_string().into() };
+    raw.read_scores(&scoring.form, scoring.steps.len()).map(|scores| Performed::Scored(raw, scores))
+}
+
 #[async_trait]
 impl World for SimWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
@@ -144,6 +175,21 @@ impl World for SimWorld {
             let test: TestOutcome = serde_json::from_value(test).unwrap();
             return Ok(Performed::Executed(gradus_sandbox::Outcome { tests: vec![test], total: 1 }));
         }
+        if let Task::Score(scoring) = &asked.work.task {
+            return match answer % 9 {
+                0 => Err(fault(FaultKind::ContextTooLong, None)),
+                _ => scored(scoring, answer),
+            };
+        }
+        if matches!(asked.work.slot.step, Step::Score { .. }) {
+            let reply = match answer % 4 {
+                0 => "I cannot tell.",
+                1 => r#"{"rating": 0.5}"#,
+                2 => r#"{"1": "right"}"#,
+                _ => r#"{"1": "right", "2": "wrong"}"#,
+            };
+            return answered(Wire::ChatJson, chat(reply, "stop", 9).into_bytes());
+        }
         let code = asked.source_ids[0].starts_with("code");
         let body = match answer % 11 {
             0 => return Err(fault(FaultKind::ContextTooLong, None)),
@@ -151,7 +197,11 @@ impl World for SimWorld {
             2 => chat("I keep thinking about 1, 2, 3", "length", 64),
             3 => chat("I do not know.", "stop", 4),
             _ if code => chat(&format!("```python\nprint({})\n```", answer % 5), "stop", answer % 50),
-            _ => chat(&format!("So it is \\boxed{{{}}}.", (answer >> 8) % 3), "stop", answer % 50),
+            _ => chat(
+                &format!("We add up all the numbers that are given.\n\nSo it is \\boxed{{{}}}.", (answer >> 8) % 3),
+                "stop",
+                answer % 50,
+            ),
         };
         answered(Wire::ChatJson, body.into_bytes())
     }
@@ -204,6 +254,12 @@ fn bank(seed: u64) -> Vec<Question> {
 fn config(seed: u64) -> Config {
     let mut config = Config { seed, ..Config::default() };
     config.probe.attempts = 1 + (seed % 4) as u32;
+    let graders = [Grader::FirstCorrect, Grader::Prm, Grader::Generative, Grader::Judge];
+    config.grade.grader = graders[(seed / 4 % 4) as usize];
+    let forms = [PrmForm::Pooling, PrmForm::ChatLabels, PrmForm::PromptLogprobs, PrmForm::Generative];
+    config.scoring.form = forms[(seed / 16 % 4) as usize];
+    config.prm = Some(ModelConfig::named("gguf:p"));
+    config.judge = Some(ModelConfig::named("gguf:m"));
     config.distil.correct = 1 + (seed % 3) as u32;
     config.distil.tries = config.distil.correct + (seed % 5) as u32;
     config.driver.in_flight = 1 + (seed % 9) as u32;
@@ -221,7 +277,11 @@ fn plan(config: &Config) -> Plan {
         extra: serde_json::Map::new(),
     };
     // Student and first teacher are the same model, so that they share answers.
-    Plan::new(config, model("m"), vec![model("m"), model("t")], Arc::new(Prompts::default()))
+    let plan = Plan::new(config, model("m"), vec![model("m"), model("t")], Arc::new(Prompts::default()));
+    let Some(by) = config.scored_by().unwrap() else { return plan };
+    // The judge is the student's model too: what it scores is told apart all the same.
+    let identity = model(if by.role == "judge" { "m" } else { "p" }).identity;
+    plan.scored_by(Scorer::new(&config.scoring, &by, identity, Path::new("")).unwrap())
 }
 
 fn runtime() -> Runtime {
@@ -259,7 +319,7 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
         let mut driver = Driver { world: world.clone(), ledger, config: config.driver.clone(), offline: false, stop };
         let questions = bank(seed).into_iter().map(Ok::<_, String>);
         let through = runtime.block_on(async {
-            let probe = |q: &Question, a: &[_]| probe::next(&plan.probe, q, a);
+            let probe = |q: &Question, a: &[_]| grade::next(&plan.probe, &plan.grade, q, a);
             let distil = |q: &Question, a: &[_]| distil::next(&plan.distil, q, a);
             let wanted = questions.filter(|question| drawn.contains(&question.as_ref().unwrap().id.to_string()));
             let drive = async {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use gradus::assess::{Assessment, Correlation, Grading, assess, gradings};
+use gradus::assess::{Assessment, Correlation, KnownLevel, assess, known_levels};
 use gradus::level::Level;
 use gradus::run::Until;
 use serde_json::json;
@@ -49,8 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn read(folder: &Path) -> Result<BTreeMap<String, Grading>, CommandError> {
-    gradings(&folder.join("tables"))?.ok_or_else(|| {
+fn read(folder: &Path) -> Result<BTreeMap<String, KnownLevel>, CommandError> {
+    known_levels(&folder.join("tables"))?.ok_or_else(|| {
         CommandError::usage(format!("{} has no levels", folder.display())).hint("`gradus grade` makes them")
     })
 }

@@ -6,11 +6,12 @@ use gradus::config::{ModelConfig, SamplingConfig};
 use gradus::export::Exported;
 use gradus::level::Level;
 use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts, SandboxFact};
-use gradus::prompt::Asker;
 use gradus::report;
 use gradus::run::{Ran, Until};
+use gradus::score::How;
 use gradus::tables::QuestionRow;
 use gradus::usage;
+use gradus_model::Identity;
 use gradus_model::name::ModelName;
 use gradus_sandbox::Sandbox;
 use serde_json::json;
@@ -114,25 +115,39 @@ pub(crate) fn title(folder: &Path) -> String {
 fn facts(session: &Session) -> Result<RunFacts, CommandError> {
     let config = &session.configured.config;
     let plan = &session.plan;
-    let fact = |role: String, asker: &Asker, sampling: &SamplingConfig, model: Option<&ModelConfig>| {
+    let fact = |role: &str, identity: &Identity, sampling: Option<&SamplingConfig>, model: Option<&ModelConfig>| {
         let name = model.and_then(|model| model.model.parse().ok());
         let recorded = matches!(name, Some(ModelName::Replay { .. }));
         ModelFact {
-            role,
-            model: asker.model.name.clone(),
-            revision: Some(asker.model.revision.clone()).filter(|revision| !revision.is_empty()),
+            role: role.to_owned(),
+            model: identity.name.clone(),
+            revision: Some(identity.revision.clone()).filter(|revision| !revision.is_empty()),
             recorded,
-            sampling: (!recorded).then(|| sampling.clone()),
+            sampling: sampling.filter(|_| !recorded).cloned(),
             price: model.and_then(|model| model.price.clone()),
         }
     };
-    let student = fact("student".into(), &plan.probe.asker, &config.probe.sampling, config.student.as_ref());
+    let student = fact("student", &plan.probe.asker.model, Some(&config.probe.sampling), config.student.as_ref());
+    let scorer = plan.grade.scorer.as_ref().map(|scorer| {
+        let sampling = matches!(scorer.how, How::Words(_)).then_some(&config.scoring.sampling);
+        let model = if scorer.role == "prm" { config.prm.as_ref() } else { config.judge.as_ref() };
+        fact(scorer.role, &scorer.model, sampling, model)
+    });
     let teachers = plan
         .distil
         .askers
         .iter()
         .zip(&config.teacher)
-        .map(|(asker, model)| fact("teacher".into(), asker, &config.distil.sampling, Some(model)));
+        .map(|(asker, model)| fact("teacher", &asker.model, Some(&config.distil.sampling), Some(model)));
+    let prompt = |name: &str, text: &str| PromptFact {
+        name: name.to_owned(),
+        hash: blake3::hash(text.as_bytes()).to_hex()[..16].to_owned(),
+        text: text.to_owned(),
+    };
+    let scoring = plan.grade.scorer.iter().filter_map(|scorer| match &scorer.how {
+        How::Words(words) => Some(prompt(scorer.form(), &words.template)),
+        How::Wire(_) => None,
+    });
     let yaml = std::fs::read(session.folder.join("gradus.yaml"))
         .map_err(|error| CommandError::failure(format!("{}/gradus.yaml: {error}", session.folder.display())))?;
     Ok(RunFacts {
@@ -144,13 +159,11 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
             .asker
             .prompts
             .templates()
-            .map(|(name, text)| PromptFact {
-                name: name.to_owned(),
-                hash: blake3::hash(text.as_bytes()).to_hex()[..16].to_owned(),
-                text: text.to_owned(),
-            })
-            .to_vec(),
-        models: std::iter::once(student).chain(teachers).collect(),
+            .into_iter()
+            .map(|(name, text)| prompt(name, text))
+            .chain(scoring)
+            .collect(),
+        models: std::iter::once(student).chain(scorer).chain(teachers).collect(),
         sandbox: session.sandbox().map(sandbox_fact),
     })
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use gradus::ledger::Reader;
-use gradus::tables::VerdictRow;
+use gradus::tables::{ScoreRow, VerdictRow};
 use gradus::why::{Story, find, tell};
 use gradus_model::{Raw, Wire};
 use serde_json::json;
@@ -77,8 +77,9 @@ fn one(story: &Story, reader: Option<&Reader>, out: &mut impl Write) -> Result<i
         None => line("level     none".into()),
         Some(level) => {
             let reason = level.reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default();
+            let score = level.score.map(|score| format!(", score {score:.3}")).unwrap_or_default();
             line(format!(
-                "level     {} for {} by {}: {} of {} attempts right{reason}",
+                "level     {} for {} by {}{score}: {} of {} attempts right{reason}",
                 level.level, level.student, level.grader, level.n_correct, level.n_countable
             ));
         }
@@ -87,8 +88,17 @@ fn one(story: &Story, reader: Option<&Reader>, out: &mut impl Write) -> Result<i
     for (attempt, verdict) in &story.attempts {
         line(format!("attempt   {}", said(&attempt.attempt_id, &attempt.model, attempt.attempt, verdict.as_ref())));
         line(spent(&attempt.finish, attempt.completion_tokens, attempt.cost_usd));
+        story.scores.iter().filter(|row| row.attempt_id == attempt.attempt_id).map(step).for_each(&mut line);
         if let Some(reader) = reader {
             line(recorded(reader, &attempt.attempt_id, &mut asked)?);
+            let mut last = "";
+            for row in story.scores.iter().filter(|row| row.attempt_id == attempt.attempt_id) {
+                if row.score_id != last {
+                    line(format!("scored    {} by {} ({})", row.score_id, row.model, row.form));
+                    line(recorded(reader, &row.score_id, &mut asked)?);
+                    last = &row.score_id;
+                }
+            }
         }
     }
     if let Some(sample) = &story.sample {
@@ -123,6 +133,26 @@ fn said(id: &str, model: &str, number: i64, verdict: Option<&VerdictRow>) -> Str
     let Some(verdict) = verdict else { return format!("{id} {number} of {model}: not judged") };
     let took = verdict.extracted.as_ref().map(|taken| format!(" | took `{taken}`")).unwrap_or_default();
     format!("{id} {number} of {model}: {}{took} | {} ({})", verdict.verdict, verdict.explanation, verdict.method)
+}
+
+/// One step of an attempt with its score, or the whole attempt.
+fn step(row: &ScoreRow) -> String {
+    /// Characters of a step that are shown.
+    const SHOWN: usize = 60;
+    let score = match (row.score, row.low, row.high) {
+        (Some(score), Some(low), Some(high)) if low < high => format!("{score:.3} [{low:.3}, {high:.3}]"),
+        (Some(score), ..) => format!("{score:.3}"),
+        (None, ..) => "undecided".to_owned(),
+    };
+    let Some(number) = row.step else { return format!("          scored as a whole: {score} by {}", row.model) };
+    let whole = match row.attempt_score {
+        Some(score) if number == 1 => format!(" | {} of all {score:.3}", row.aggregate.as_deref().unwrap_or_default()),
+        _ => String::new(),
+    };
+    let line = row.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let dots = if line.chars().count() > SHOWN { "..." } else { "" };
+    let line: String = line.chars().take(SHOWN).collect();
+    format!("          step {number}: {score}{whole} | {line}{dots}")
 }
 
 fn spent(finish: &str, tokens: Option<i64>, cost: Option<f64>) -> String {

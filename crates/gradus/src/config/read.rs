@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{BankConfig, Config, ModelConfig};
+use super::{BankConfig, Config, ModelConfig, preset};
 
 impl Config {
     /// Reads YAML (or JSON), then applies `key.path=value` overrides, whose values are YAML too.
@@ -17,7 +17,9 @@ impl Config {
     pub fn read(yaml: &str, overrides: &[String]) -> Result<Self, ConfigError> {
         if overrides.is_empty() && !yaml.trim().is_empty() {
             let config: Self = serde_saphyr::from_str(yaml).map_err(|error| explain(&error.to_string()))?;
-            return config.checked();
+            if config.preset.is_none() {
+                return config.checked();
+            }
         }
         let mut tree: Value = if yaml.trim().is_empty() { Value::Object(Map::new()) } else { parse_value(yaml)? };
         for item in overrides {
@@ -27,6 +29,7 @@ impl Config {
             })?;
             set(&mut tree, path.trim(), parse_value(value)?)?;
         }
+        preset::apply(&mut tree);
         let config: Self = serde_path_to_error::deserialize(&tree).map_err(|error| {
             let path = error.path().to_string();
             let mut explained = explain(&error.inner().to_string());

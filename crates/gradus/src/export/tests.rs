@@ -109,6 +109,10 @@ fn level(question_id: &str) -> LevelRow {
         n_correct: 1,
         n_truncated: 0,
         n_undecided: 0,
+        scorer: None,
+        form: None,
+        aggregate: None,
+        n_scored: 0,
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Stats {
 /// Counts over the settled work of one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptStats {
-    /// `generation` or `execution`.
+    /// `generation`, `scoring` or `execution`.
     pub kind: String,
     /// Model name, or the language of programs.
     pub model: String,
@@ -59,7 +59,7 @@ pub struct Problem {
 pub struct Shown {
     /// Key in hex.
     pub key: String,
-    /// `generation` or `execution`.
+    /// `generation`, `scoring` or `execution`.
     pub kind: String,
     /// Model name.
     pub model: String,
@@ -82,7 +82,7 @@ pub struct Shown {
 pub struct Try {
     /// What was tried.
     pub key: Key,
-    /// `generation` or `execution`, model and revision; none if it never was settled.
+    /// `generation`, `scoring` or `execution`, model and revision; none if it never was settled.
     pub settled: Option<(String, String, String)>,
     /// When it began: milliseconds since 1970, UTC.
     pub started_ms: i64,

@@ -240,12 +240,12 @@ impl Reader {
         Ok(Some(Stored { form, body }))
     }
 
-    /// The latest generation of a model, if there is one.
+    /// The latest answer of a model, if there is one.
     pub fn latest(&self, model: &gradus_model::Identity) -> Result<Option<Stored>, LedgerError> {
         let key: Option<[u8; 32]> = self
             .connection
             .prepare_cached(
-                "SELECT key FROM attempts WHERE kind = 'generation' AND form != 'refusal' AND model = ?1
+                "SELECT key FROM attempts WHERE kind IN ('generation', 'scoring') AND form != 'refusal' AND model = ?1
                  AND revision = ?2 ORDER BY rowid DESC LIMIT 1",
             )
             .and_then(|mut statement| statement.query_row([&model.name, &model.revision], |row| row.get(0)).optional())

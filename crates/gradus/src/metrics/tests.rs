@@ -114,6 +114,10 @@ pub(crate) fn tables(folder: &Path, text: &str) {
             n_correct,
             n_truncated: 0,
             n_undecided: 0,
+            scorer: None,
+            form: None,
+            aggregate: None,
+            n_scored: 0,
         });
         if q % 2 == 0 && level != Level::Easy {
             sample.push(SampleRow {

@@ -1,0 +1,91 @@
+//! Who gave the levels, and how much could not be graded.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DropCount, Share};
+use crate::tables::{LevelRow, ScoreRow, TableError, each};
+
+/// Who gave the levels, and how much could not be graded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Grading {
+    /// Name of the grader.
+    pub grader: String,
+    /// Questions without a level, by reason, of all that were probed.
+    pub ungraded: Vec<ReasonShare>,
+    /// What a model said of wrong attempts; none if the grader asks no model.
+    pub scoring: Option<Scoring>,
+}
+
+/// How often something is so for a reason.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ReasonShare {
+    /// A fixed word, e.g. `too_long`.
+    pub reason: String,
+    /// How often.
+    pub share: Share,
+}
+
+/// What a model said of wrong attempts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Scoring {
+    /// Model name.
+    pub model: String,
+    /// In which form it was asked.
+    pub form: String,
+    /// How steps became one number; none if whole attempts were rated.
+    pub aggregate: Option<String>,
+    /// Wrong attempts that have a score.
+    pub n_scored: u64,
+    /// Wrong attempts without one, by reason, of all that were to be scored.
+    pub unscored: Vec<ReasonShare>,
+    /// Steps (or whole attempts) that were looked at.
+    pub n_steps: u64,
+    /// Of these, those known only between bounds.
+    pub bounded: Share,
+    /// Of these, those that could not be decided.
+    pub undecided: Share,
+}
+
+/// Counts the tables of levels and scores. `drops` are all that left, by stage and reason.
+pub(super) fn count(tables: &Path, drops: &[DropCount]) -> Result<Option<Grading>, TableError> {
+    let mut grading: Option<Grading> = None;
+    let mut n_probed = 0;
+    let mut n_scored = 0;
+    each::<LevelRow>(tables, |row| {
+        n_probed += 1;
+        n_scored += row.n_scored.max(0) as u64;
+        grading.get_or_insert_with(|| Grading {
+            scoring: row.scorer.clone().zip(row.form.clone()).map(|(model, form)| Scoring {
+                model,
+                form,
+                aggregate: row.aggregate.clone(),
+                ..Scoring::default()
+            }),
+            grader: row.grader.clone(),
+            ungraded: Vec::new(),
+        });
+    })?;
+    let Some(mut grading) = grading else { return Ok(None) };
+    let of = |kind: &str, n: u64| {
+        let left = drops.iter().filter(|drop| drop.stage == "grade" && drop.item_kind == kind);
+        left.map(|drop| ReasonShare { reason: drop.reason.clone(), share: Share::of(drop.count.min(n), n) })
+            .collect::<Vec<_>>()
+    };
+    grading.ungraded = of("question", n_probed);
+    if let Some(scoring) = &mut grading.scoring {
+        let n_unscored: u64 = of("attempt", u64::MAX).iter().map(|left| left.share.count).sum();
+        scoring.n_scored = n_scored;
+        scoring.unscored = of("attempt", n_scored + n_unscored);
+        let (mut n_bounded, mut n_undecided) = (0, 0);
+        each::<ScoreRow>(tables, |row| {
+            scoring.n_steps += 1;
+            n_bounded += u64::from(row.low.zip(row.high).is_some_and(|(low, high)| low < high));
+            n_undecided += u64::from(row.undecided);
+        })?;
+        scoring.bounded = Share::of(n_bounded, scoring.n_steps);
+        scoring.undecided = Share::of(n_undecided, scoring.n_steps);
+    }
+    Ok(Some(grading))
+}
