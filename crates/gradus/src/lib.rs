@@ -11,6 +11,7 @@ pub mod derive;
 pub mod distil;
 pub mod driver;
 pub mod estimate;
+pub mod evaluate;
 pub mod export;
 pub mod grade;
 pub mod ingest;
