@@ -73,10 +73,14 @@ fn lines(path: &Path) -> Vec<Value> {
 /// Five questions on sums, and recorded answers of two models: two attempts of `one` at the first four, one of `two` at
 /// the last four.
 fn recorded(folder: &Path) {
-    let question = |at: u32, level: &str, answer: &str| json!({"id": format!("sums/{at}"), "question": format!("What is {at} + {at}?"), "answer": answer, "level": level, "subject": "sums"});
+    let question = |at: u32, level: &str, answer: &str| {
+        let asked = format!("What is {at} + {at}?");
+        let id = format!("sums/{at}");
+        json!({"id": id, "question": asked, "answer": answer, "level": level, "subject": "sums"}).to_string()
+    };
     let bank = [("a", "2"), ("a", "4"), ("b", "6"), ("b", "8"), ("b", "10")];
-    let bank: String =
-        bank.iter().zip(1..).map(|((level, answer), at)| format!("{}\n", question(at, level, answer))).collect();
+    let bank = bank.iter().zip(1..).map(|((level, answer), at)| question(at, level, answer) + "\n");
+    let bank: String = bank.collect();
     std::fs::write(folder.join("bank.jsonl"), bank).unwrap();
     let answer = |model: &str, at: u32, sample: u32, text: &str| {
         format!(

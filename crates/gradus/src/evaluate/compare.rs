@@ -414,7 +414,8 @@ mod tests {
         let b = once(&[false, true, true, true, true, true, true]);
         let compared = compare(&a, &b);
         let mcnemar = compared.mcnemar.unwrap();
-        assert_eq!((mcnemar.only_a, mcnemar.only_b, mcnemar.p), (1, 5, 0.218_75));
+        assert_eq!((mcnemar.only_a, mcnemar.only_b), (1, 5));
+        assert!((mcnemar.p - 0.218_75).abs() < 1e-12);
         // All ways of flipping six signs: the same test.
         assert!((compared.accuracy.unwrap().p - mcnemar.p).abs() < 1e-12);
         assert_eq!(compared.length.unwrap().unit, "tokens");
