@@ -239,7 +239,9 @@ fn items(set: &Set, players: &[usize], slopes: bool) -> Items {
             ability[at] = able(&items, &set.players[*player].verdicts, |_| true, ability[at], 2);
         }
         let centre = mean(&ability).unwrap_or(0.0);
-        ability.iter_mut().for_each(|ability| *ability -= centre);
+        for ability in &mut ability {
+            *ability -= centre;
+        }
         for question in 0..n {
             let answers = players.iter().zip(&ability).filter_map(|(player, ability)| {
                 Some((*ability, f64::from(u8::from(set.players[*player].verdicts[question]?))))

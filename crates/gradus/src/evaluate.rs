@@ -84,9 +84,9 @@ pub struct VerdictLine {
 /// What an evaluation came to.
 #[derive(Debug)]
 pub struct Evaluated {
-    /// The figures; those of what was answered until then, if it ended early.
+    /// The figures; nothing is counted if it ended early.
     pub summary: Summary,
-    /// Why it ended early; nothing was counted then.
+    /// Why it ended early.
     pub ended: Option<Ended>,
 }
 
