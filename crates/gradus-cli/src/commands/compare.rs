@@ -50,7 +50,13 @@ fn show(compared: &Compared) {
         };
         row("pass@1, %", &points, 1);
     }
-    for (name, length) in [("per answer", compared.length), ("per answer, both right", compared.length_both_right)] {
+    for (name, length) in [
+        ("per answer", compared.length),
+        ("of thinking", compared.thinking),
+        ("of output", compared.output),
+        ("per answer, both right", compared.length_both_right),
+        ("per answer, both wrong", compared.length_both_wrong),
+    ] {
         if let Some(LengthDifference { unit, difference, .. }) = length {
             row(&format!("{unit} {name}"), &difference, 0);
         }

@@ -26,20 +26,59 @@ struct Tried {
     n_decided: u64,
     n_correct: u64,
     n_truncated: u64,
+    whole: Length,
+    thinking: Length,
+}
+
+/// What a number of attempts wrote, or the thinking in it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Length {
     n_counted: u64,
     tokens: u64,
     characters: u64,
 }
 
+impl Length {
+    fn add(&mut self, (tokens, characters): (Option<u64>, u64)) {
+        self.n_counted += u64::from(tokens.is_some());
+        self.tokens += tokens.unwrap_or(0);
+        self.characters += characters;
+    }
+}
+
+/// Which part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Thinking,
+    Output,
+}
+
 impl Tried {
-    fn add(&mut self, verdict: &str, truncated: bool, tokens: Option<u64>, characters: u64) {
+    /// Takes in an attempt; `whole` and `thinking` are tokens, if they are counted, and characters.
+    fn add(&mut self, verdict: &str, truncated: bool, whole: (Option<u64>, u64), thinking: (Option<u64>, u64)) {
         self.n_attempts += 1;
         self.n_decided += u64::from(verdict != "undecided");
         self.n_correct += u64::from(verdict == "correct");
         self.n_truncated += u64::from(truncated);
-        self.n_counted += u64::from(tokens.is_some());
-        self.tokens += tokens.unwrap_or(0);
-        self.characters += characters;
+        self.whole.add(whole);
+        self.thinking.add(thinking);
+    }
+
+    /// Whether every attempt has a count of this part.
+    fn is_counted(&self, part: Part) -> bool {
+        self.whole.n_counted == self.n_attempts && (part == Part::Whole || self.thinking.n_counted == self.n_attempts)
+    }
+
+    /// Mean length of this part, in tokens or in characters.
+    fn length(&self, part: Part, in_tokens: bool) -> f64 {
+        let of = |length: Length| if in_tokens { length.tokens as f64 } else { length.characters as f64 };
+        let all = match part {
+            Part::Whole => of(self.whole),
+            Part::Thinking => of(self.thinking),
+            Part::Output => of(self.whole) - of(self.thinking),
+        };
+        all / self.n_attempts as f64
     }
 
     fn rate(&self) -> Option<f64> {
@@ -114,8 +153,8 @@ impl Side {
             questions.entry(verdict.content_id).or_default().add(
                 &verdict.verdict,
                 verdict.truncated,
-                verdict.completion_tokens,
-                verdict.characters,
+                (verdict.completion_tokens, verdict.characters),
+                (verdict.thinking_tokens, verdict.thinking_characters),
             );
         }
         let summary: Option<Box<Summary>> =
@@ -139,11 +178,18 @@ impl Side {
         let mut name = None;
         each::<AttemptRow>(&tables, |row| {
             let Some(verdict) = verdicts.get(&row.attempt_id) else { return };
-            let characters =
-                [&row.reasoning, &row.answer].into_iter().flatten().map(|text| text.chars().count() as u64);
+            let [thinking, output] =
+                [&row.reasoning, &row.answer].map(|text| text.as_ref().map_or(0, |text| text.chars().count() as u64));
             let truncated = row.finish == "length" && verdict != "correct";
             let tokens = row.completion_tokens.map(|tokens| tokens.max(0) as u64);
-            questions.entry(row.question_id).or_default().add(verdict, truncated, tokens, characters.sum());
+            // The tables do not tell tokens of thinking apart.
+            let thinking_tokens = tokens.and((thinking == 0).then_some(0));
+            questions.entry(row.question_id).or_default().add(
+                verdict,
+                truncated,
+                (tokens, thinking + output),
+                (thinking_tokens, thinking),
+            );
             name.get_or_insert(row.model);
         })?;
         Ok(Self { name: name.unwrap_or_else(|| stem(folder)), summary: None, questions })
@@ -236,8 +282,14 @@ pub struct Compared {
     pub mcnemar: Option<McNemar>,
     /// Length per answer.
     pub length: Option<LengthDifference>,
-    /// The same over questions that both sides always solve.
+    /// The thinking alone; none if neither side thinks apart.
+    pub thinking: Option<LengthDifference>,
+    /// What follows the thinking; none in the same case.
+    pub output: Option<LengthDifference>,
+    /// Length per answer over questions that both sides always solve.
     pub length_both_right: Option<LengthDifference>,
+    /// The same over questions that neither side ever solves.
+    pub length_both_wrong: Option<LengthDifference>,
     /// Share of attempts that were cut off, A and B.
     pub truncated: Option<[f64; 2]>,
     /// What is hard for each.
@@ -259,8 +311,11 @@ pub fn compare(a: &Side, b: &Side) -> Compared {
     let n_both = n_hard(&|pair| hard(pair.0) && hard(pair.1));
     let single = !pairs.is_empty() && pairs.iter().all(|(a, b, ..)| a.n_decided == 1 && b.n_decided == 1);
     let tried: Vec<(&Tried, &Tried)> = pairs.iter().map(|(a, b, ..)| (*a, *b)).collect();
-    let right: Vec<(&Tried, &Tried)> =
-        pairs.iter().filter(|(_, _, a, b)| *a == 1.0 && *b == 1.0).map(|(a, b, ..)| (*a, *b)).collect();
+    let alike = |rate: f64| -> Vec<(&Tried, &Tried)> {
+        pairs.iter().filter(|(_, _, a, b)| *a == rate && *b == rate).map(|(a, b, ..)| (*a, *b)).collect()
+    };
+    let thinks = tried.iter().any(|(a, b)| a.thinking.characters > 0 || b.thinking.characters > 0);
+    let part = |part: Part| thinks.then(|| length(&tried, part)).flatten();
     let truncated = |side: fn(&(&Tried, &Tried)) -> Tried| {
         let (n, all) =
             tried.iter().map(side).fold((0, 0), |(n, all), tried| (n + tried.n_truncated, all + tried.n_attempts));
@@ -280,8 +335,11 @@ pub fn compare(a: &Side, b: &Side) -> Compared {
             let only_b = n_hard(&|pair| pair.1 > pair.0);
             McNemar { only_a, only_b, p: mcnemar(only_a, only_b) }
         }),
-        length: length(&tried),
-        length_both_right: length(&right),
+        length: length(&tried, Part::Whole),
+        thinking: part(Part::Thinking),
+        output: part(Part::Output),
+        length_both_right: length(&alike(1.0), Part::Whole),
+        length_both_wrong: length(&alike(0.0), Part::Whole),
         truncated: (!tried.is_empty()).then(|| [truncated(|pair| *pair.0), truncated(|pair| *pair.1)]),
         hard: Hard {
             a: n_a,
@@ -308,16 +366,10 @@ fn difference(pairs: &[(f64, f64)]) -> Option<Difference> {
 }
 
 /// Mean length per question, in tokens if every attempt of both sides has a count.
-fn length(pairs: &[(&Tried, &Tried)]) -> Option<LengthDifference> {
-    let counted = pairs.iter().all(|(a, b)| a.n_counted == a.n_attempts && b.n_counted == b.n_attempts);
-    let of = |tried: &Tried| {
-        if counted {
-            tried.tokens as f64 / tried.n_counted as f64
-        } else {
-            tried.characters as f64 / tried.n_attempts as f64
-        }
-    };
-    let lengths: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (of(a), of(b))).collect();
+fn length(pairs: &[(&Tried, &Tried)], part: Part) -> Option<LengthDifference> {
+    let counted = pairs.iter().all(|(a, b)| a.is_counted(part) && b.is_counted(part));
+    let lengths: Vec<(f64, f64)> =
+        pairs.iter().map(|(a, b)| (a.length(part, counted), b.length(part, counted))).collect();
     let turned: Vec<(f64, f64)> = lengths.iter().map(|(a, b)| (*b, *a)).collect();
     let ratio = ratio_of_means(&turned, SEED);
     Some(LengthDifference {
@@ -371,9 +423,8 @@ mod tests {
             n_decided: 4,
             n_correct,
             n_truncated: 1,
-            n_counted: 0,
-            tokens: 0,
-            characters: 4 * characters,
+            whole: Length { n_counted: 0, tokens: 0, characters: 4 * characters },
+            thinking: Length { n_counted: 0, tokens: 0, characters: 4 },
         };
         let questions = correct.iter().enumerate().map(|(at, n)| (format!("{at:03}"), tried(*n))).collect();
         Side { name: name.into(), summary: None, questions }
@@ -391,7 +442,10 @@ mod tests {
         assert!(compared.mcnemar.is_none(), "four attempts each");
         let length = compared.length.unwrap();
         assert_eq!((length.unit, length.ratio), ("characters", Some(0.5)));
+        let [thinking, output] = [compared.thinking, compared.output].map(|part| part.unwrap().difference);
+        assert_eq!((thinking.a, thinking.b, output.a, output.b), (1.0, 1.0, 99.0, 49.0));
         assert_eq!(compared.length_both_right.unwrap().n_questions, 1);
+        assert!(compared.length_both_wrong.is_none());
         assert_eq!((compared.hard.a, compared.hard.b, compared.hard.both), (1, 0, 0));
         assert_eq!(compared.truncated, Some([0.25, 0.25]));
         let turned = compare(&b, &a).accuracy.unwrap();
@@ -404,7 +458,7 @@ mod tests {
         let once = |right: &[bool]| {
             let tried = |right: bool| {
                 let mut tried = Tried::default();
-                tried.add(if right { "correct" } else { "incorrect" }, false, Some(10), 30);
+                tried.add(if right { "correct" } else { "incorrect" }, false, (Some(10), 30), (None, 0));
                 tried
             };
             let questions = right.iter().enumerate().map(|(at, right)| (at.to_string(), tried(*right))).collect();
@@ -419,6 +473,8 @@ mod tests {
         // All ways of flipping six signs: the same test.
         assert!((compared.accuracy.unwrap().p - mcnemar.p).abs() < 1e-12);
         assert_eq!(compared.length.unwrap().unit, "tokens");
+        assert_eq!(compared.length_both_right.unwrap().n_questions, 1);
+        assert!(compared.thinking.is_none(), "neither thinks");
         assert!(compared.notes[0].contains("7 questions are few"), "{:?}", compared.notes);
     }
 
