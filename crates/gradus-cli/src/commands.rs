@@ -1,9 +1,11 @@
 //! One file per command. Each has `Args`, whose doc comment is its help, and `run`.
 
 pub(crate) mod assess;
+pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod estimate;
+pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod judge;

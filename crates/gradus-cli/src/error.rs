@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::{fmt, io};
 
+use gradus::evaluate::EvaluateError;
+use gradus::evaluate::compare::CompareError;
 use gradus::export::ExportError;
+use gradus::ingest::IngestError;
 use gradus::report::ReportError;
 use gradus::run::RunError;
 use gradus::tables::TableError;
@@ -145,14 +148,36 @@ impl From<RunError> for CommandError {
     }
 }
 
+impl From<EvaluateError<IngestError>> for CommandError {
+    fn from(error: EvaluateError<IngestError>) -> Self {
+        match error {
+            EvaluateError::Ledger(error) => error.into(),
+            EvaluateError::Questions(error) => error.into(),
+            EvaluateError::Lines(error) => Self::failure(format!("verdicts.jsonl: {error}")).hint(FULL),
+        }
+    }
+}
+
+impl From<CompareError> for CommandError {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Table(error) => error.into(),
+            CompareError::Io { path, source } => Self::io(&path, &source),
+            other => {
+                Self::usage(other).hint("name the `--out` of two `gradus evaluate`, or the directories of two runs")
+            }
+        }
+    }
+}
+
 impl From<gradus::config::ConfigError> for CommandError {
     fn from(error: gradus::config::ConfigError) -> Self {
         Self { kind: Kind::Usage, message: error.message, hints: error.hint.into_iter().collect() }
     }
 }
 
-impl From<gradus::ingest::IngestError> for CommandError {
-    fn from(error: gradus::ingest::IngestError) -> Self {
+impl From<IngestError> for CommandError {
+    fn from(error: IngestError) -> Self {
         Self::usage(error.message).hint(error.hint)
     }
 }

@@ -18,7 +18,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use commands::{assess, config, doctor, export, init, judge, ledger, mock, quickstart, report, run, verify, why};
+use commands::{
+    assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, verify, why,
+};
 use gradus::run::Until;
 use session::{AskArgs, RunArgs};
 
@@ -50,6 +52,8 @@ enum Command {
     Export(export::Args),
     Report(report::Args),
     Why(why::Args),
+    Evaluate(evaluate::Args),
+    Compare(compare::Args),
     Verify(verify::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
@@ -81,6 +85,8 @@ fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),

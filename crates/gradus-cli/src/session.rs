@@ -14,7 +14,7 @@ use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
-use gradus::run::{Plan, Ran, Resolved, Run, Until};
+use gradus::run::{Phase, Plan, Ran, Resolved, Run, Until};
 use gradus::score::Scorer;
 use gradus::tables::DroppedRow;
 use gradus_model::Identity;
@@ -51,7 +51,7 @@ pub(crate) struct AskArgs {
 }
 
 /// What `quickstart` shares with them.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct CommonArgs {
     /// Directory of the run: ledger, tables, exports, report
     #[arg(short = 'd', long, value_name = "DIR")]
@@ -280,7 +280,6 @@ impl Session {
             }
         })?;
         let world = Arc::new(LiveWorld { roles, sandbox });
-        write(&folder.join("gradus.yaml"), configured.config.to_yaml().as_bytes())?;
         Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, offline, runtime, world, _lock: lock })
     }
 
@@ -296,6 +295,27 @@ impl Session {
 
     /// Runs the stages. Ctrl-C once waits for what is in flight, twice leaves at once.
     pub(crate) fn run(&self, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
+        let ran = self.asking(|driver, runtime| {
+            let run = Run {
+                tables: self.tables(),
+                config: &self.configured.config,
+                plan: &self.plan,
+                driver,
+                runtime,
+                observer: &|phase, event| progress.event(phase, event),
+            };
+            run.run(self.ingest.questions(), dropped_rows(&self.ingest), until)
+        });
+        progress.finish();
+        let ran = ran?;
+        match &ran.ended {
+            None => Ok(ran),
+            Some((phase, ended)) => Err(ended_early(*phase, ended)),
+        }
+    }
+
+    /// Lets something ask the world of this session, and listens to Ctrl-C meanwhile.
+    pub(crate) fn asking<T>(&self, work: impl FnOnce(Driver<LiveWorld>, &Runtime) -> T) -> T {
         let (stop, stopping) = watch::channel(Stop::No);
         let listener = self.runtime.spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
@@ -312,42 +332,41 @@ impl Session {
                 }
             }
         });
-        let config = &self.configured.config;
         let driver = Driver {
             world: self.world.clone(),
             ledger: self.ledger.clone(),
-            config: config.driver.clone(),
+            config: self.configured.config.driver.clone(),
             offline: self.offline,
             stop: stopping,
         };
-        let run = Run {
-            tables: self.tables(),
-            config,
-            plan: &self.plan,
-            driver,
-            runtime: &self.runtime,
-            observer: &|phase, event| progress.event(phase, event),
-        };
-        let ran = run.run(self.ingest.questions(), dropped_rows(&self.ingest), until);
+        let done = work(driver, &self.runtime);
         listener.abort();
-        progress.finish();
-        let ran = ran?;
-        match &ran.ended {
-            None => Ok(ran),
-            Some((phase, Ended::Stopped)) => Err(CommandError::new(
-                Kind::Interrupted,
-                format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
+        done
+    }
+
+    /// Keeps the settings of the run beside what comes of them.
+    pub(crate) fn freeze(&self, path: &Path) -> Result<(), CommandError> {
+        write(path, self.configured.config.to_yaml().as_bytes())
+    }
+}
+
+/// What a user is told when the asking ended before all was asked.
+pub(crate) fn ended_early(phase: Phase, ended: &Ended) -> CommandError {
+    match ended {
+        Ended::Stopped => CommandError::new(
+            Kind::Interrupted,
+            format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
+        )
+        .hint("the same command goes on where this one stopped"),
+        Ended::Fault(fault) => {
+            let kind = match fault.kind {
+                gradus_model::FaultKind::Quota => Kind::Quota,
+                gradus_model::FaultKind::Auth | gradus_model::FaultKind::ModelNotFound => Kind::Usage,
+                _ => Kind::Failure,
+            };
+            CommandError::new(kind, format!("{}: {}", phase.name(), fault.message)).hint(
+                "mend that, and the same command goes on where this one stopped: what was answered is in the ledger",
             )
-            .hint("the same command goes on where this one stopped")),
-            Some((phase, Ended::Fault(fault))) => {
-                let kind = match fault.kind {
-                    gradus_model::FaultKind::Quota => Kind::Quota,
-                    gradus_model::FaultKind::Auth | gradus_model::FaultKind::ModelNotFound => Kind::Usage,
-                    _ => Kind::Failure,
-                };
-                Err(CommandError::new(kind, format!("{}: {}", phase.name(), fault.message))
-                    .hint("mend that, and the same command goes on where this one stopped: what was answered is in the ledger"))
-            }
         }
     }
 }

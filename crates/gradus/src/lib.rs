@@ -14,6 +14,7 @@ pub mod distil;
 pub mod driver;
 pub mod edges;
 pub mod estimate;
+pub mod evaluate;
 pub mod export;
 pub mod grade;
 pub mod ingest;

@@ -147,7 +147,7 @@ fn interface(text: &str, entry_point: &str, test_code: &str) -> String {
 }
 
 /// Whether the text has lines that begin with `A)` and `B)` or the like.
-fn lists_options(text: &str) -> bool {
+pub(crate) fn lists_options(text: &str) -> bool {
     ["A", "B"].iter().all(|letter| {
         text.lines().any(|line| {
             let line = line.trim_start().trim_start_matches('(');

@@ -1,4 +1,15 @@
-//! Small statistics, each with its source.
+//! Small statistics, each with its source. Intervals of a mean over questions are in `clustered`, comparisons of two
+//! models on the same questions in `paired`, predictions against what happened in `predict`.
+
+mod clustered;
+mod paired;
+mod predict;
+mod stream;
+
+pub use clustered::{Estimate, clustered, mean, median, pass_at_k};
+pub use paired::{Paired, RESAMPLES, mcnemar, paired, ratio_of_means};
+pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, sigmoid};
+pub use stream::Stream;
 
 /// The normal quantile of a two-sided 95 % interval.
 const Z95: f64 = 1.959_963_984_540_054;
@@ -8,14 +19,17 @@ pub fn wilson(n_hits: u64, n_trials: u64) -> (f64, f64) {
     if n_trials == 0 {
         return (0.0, 1.0);
     }
-    let n = n_trials as f64;
-    let p = n_hits as f64 / n;
+    wilson_share(n_hits as f64 / n_trials as f64, n_trials as f64)
+}
+
+/// The same of a share `p` among `n` trials, which need not be whole; `n` is above 0.
+fn wilson_share(p: f64, n: f64) -> (f64, f64) {
     let z2 = Z95 * Z95;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     // At the ends the interval touches 0 or 1 exactly; rounding must not miss it.
-    let low = if n_hits == 0 { 0.0 } else { (centre - half).max(0.0) };
-    let high = if n_hits == n_trials { 1.0 } else { (centre + half).min(1.0) };
+    let low = if p <= 0.0 { 0.0 } else { (centre - half).max(0.0) };
+    let high = if p >= 1.0 { 1.0 } else { (centre + half).min(1.0) };
     (low, high)
 }
 

@@ -22,7 +22,8 @@ use crate::progress::Progress;
 use crate::session::{self, AskArgs, CommonArgs, Configured, Session};
 
 /// Reasons that mean an item was lost to an error, not to its own merit.
-const LOST: [&str; 6] = ["endpoint_error", "rate_limited", "bad_request", "unreadable", "not_asked", "refused"];
+pub(crate) const LOST: [&str; 6] =
+    ["endpoint_error", "rate_limited", "bad_request", "unreadable", "not_asked", "refused"];
 
 /// Questions shown by `--verbose`.
 const SHOWN: usize = 10;
@@ -99,6 +100,7 @@ pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Resu
 /// Runs the stages of a session, and writes tables and figures.
 fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Metrics), CommandError> {
     let progress = Progress::new(args.quiet || args.json);
+    session.freeze(&session.folder.join("gradus.yaml"))?;
     let ran = session.run(until, &progress)?;
     let config = &session.configured.config;
     let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
