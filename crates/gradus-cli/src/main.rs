@@ -22,7 +22,7 @@ use commands::{
     assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, verify, why,
 };
 use gradus::run::Until;
-use session::{AskArgs, RunArgs};
+use session::AskArgs;
 
 /// Grade a bank of questions by what your model can solve, and distil the chains of thought that fit it
 #[derive(Parser)]
@@ -40,8 +40,8 @@ enum Command {
     Run(AskArgs),
     /// Ask the student and judge its attempts
     Probe(AskArgs),
-    /// Judge again what was answered, by the rules of today; asks no model
-    Judge(RunArgs),
+    #[command(visible_alias = "rejudge")]
+    Judge(judge::Args),
     Grade(assess::Args),
     /// Draw questions by level
     Sample(AskArgs),

@@ -295,9 +295,14 @@ impl Session {
 
     /// Runs the stages. Ctrl-C once waits for what is in flight, twice leaves at once.
     pub(crate) fn run(&self, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
+        self.run_into(self.tables(), until, progress)
+    }
+
+    /// The same with tables in another folder.
+    pub(crate) fn run_into(&self, tables: PathBuf, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
         let ran = self.asking(|driver, runtime| {
             let run = Run {
-                tables: self.tables(),
+                tables,
                 config: &self.configured.config,
                 plan: &self.plan,
                 driver,

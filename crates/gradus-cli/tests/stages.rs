@@ -135,7 +135,15 @@ fn export_report_and_judge_ask_nobody_and_repeat_what_the_run_wrote() {
     let id = why["question"]["source_ids"][0].as_str().unwrap().to_owned();
     std::fs::write(folder.join("o.yaml"), format!("references: {{'{id}': ['-123456789']}}\n")).unwrap();
     configure(folder, &server, "overrides: o.yaml\n");
+    let before = written();
+    let diff = json(folder, &["rejudge", "--diff", "--json"]);
+    assert_eq!(written(), before, "a diff changes nothing");
+    assert!(diff["changed"].as_array().unwrap().iter().all(|change| change["from"] == "correct"), "{diff}");
+    let text = told(folder, &["rejudge", "--diff"]);
+    assert!(text.contains(": correct -> incorrect (verify:"), "{text}");
     let judged = json(folder, &["judge", "--json"]);
+    let n_changed: u64 = judged["changed"].as_array().unwrap().iter().map(|change| change["n"].as_u64().unwrap()).sum();
+    assert_eq!(n_changed, diff["changed"].as_array().unwrap().len() as u64);
     let n_right = why["level"]["n_correct"].as_u64().unwrap();
     let changed: u64 = judged["changed"]
         .as_array()

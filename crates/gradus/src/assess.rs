@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::level::Level;
-use crate::rank::{bootstrap_pairs, kendall, spearman};
+use crate::stats::rank::{bootstrap_pairs, kendall, spearman};
 use crate::stats::wilson;
 use crate::tables::{LevelRow, TableError, each};
 

@@ -26,7 +26,6 @@ pub mod metrics;
 pub mod probe;
 pub mod prompt;
 pub mod question;
-pub mod rank;
 pub mod report;
 pub mod run;
 pub mod sample;

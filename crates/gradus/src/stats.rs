@@ -4,6 +4,7 @@
 mod clustered;
 mod paired;
 mod predict;
+pub mod rank;
 mod stream;
 
 pub use clustered::{Estimate, clustered, mean, median, pass_at_k};

@@ -1,6 +1,6 @@
 //! Do two orders agree? Rank correlations with ties, and intervals by bootstrap over questions.
 
-use crate::stats::draw;
+use super::stream::Stream;
 
 /// Spearman's rank correlation, -1..1: Pearson's correlation of mid-ranks (ties share their mean rank). None if fewer
 /// than two pairs, or one side is constant.
@@ -36,25 +36,19 @@ pub fn kendall(pairs: &[(f64, f64)]) -> Option<f64> {
 /// 95 % percentile bootstrap interval of a figure of `n` items (Efron 1979): `figure` sees the positions of each
 /// resample, drawn with replacement by the seed. None if the figure is not defined on nine of ten resamples.
 pub fn bootstrap(seed: u64, n: usize, figure: impl Fn(&[usize]) -> Option<f64>) -> Option<(f64, f64)> {
-    const RESAMPLES: u64 = 1000;
+    const RESAMPLES: usize = 1000;
     let mut figures = Vec::new();
     let mut positions = vec![0; n];
-    for resample in 0..RESAMPLES {
-        let key = draw(seed, "bootstrap", &resample.to_le_bytes());
-        let mut state = key;
+    let mut stream = Stream::new(seed, "bootstrap");
+    for _ in 0..RESAMPLES {
         for position in &mut positions {
-            // SplitMix64 (Steele, Lea, Flood 2014), keyed per resample.
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            *position = ((u128::from(z ^ (z >> 31)) * n as u128) >> 64) as usize;
+            *position = stream.below(n);
         }
         figures.extend(figure(&positions));
     }
     figures.sort_by(f64::total_cmp);
     let at = |share: f64| figures[((figures.len() as f64 * share) as usize).min(figures.len() - 1)];
-    (figures.len() as u64 * 10 >= RESAMPLES * 9).then(|| (at(0.025), at(0.975)))
+    (figures.len() * 10 >= RESAMPLES * 9).then(|| (at(0.025), at(0.975)))
 }
 
 /// [`bootstrap`] of a figure of pairs.
@@ -126,6 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::stats::draw;
 
     const PAIRS: [(f64, f64); 6] = [(1.0, 2.0), (2.0, 1.0), (2.0, 4.0), (3.0, 3.0), (4.0, 4.0), (5.0, 4.0)];
 
