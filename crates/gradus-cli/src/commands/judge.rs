@@ -135,8 +135,11 @@ fn diff(configured: Configured, folder: &Path, common: &CommonArgs) -> Result<()
             new.question_id, new.attempt_id, new.role, old.verdict, new.verdict, new.method
         );
     }
-    entering.iter().for_each(|(question, cot)| println!("enters    question {question} chain of thought {cot}"));
-    leaving.iter().for_each(|(question, cot)| println!("leaves    question {question} chain of thought {cot}"));
+    for (what, rows) in [("enters", &entering), ("leaves", &leaving)] {
+        for (question, cot) in rows {
+            println!("{what}    question {question} chain of thought {cot}");
+        }
+    }
     println!(
         "would change {} of {} verdicts; {} rows enter the export, {} leave it",
         changed.len(),
