@@ -47,7 +47,7 @@ pub struct Config {
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<ModelConfig>")]
     pub teacher: Vec<ModelConfig>,
-    /// The model that judges.
+    /// The model that marks or rates wrong attempts in words, for the graders `generative` and `judge`.
     pub judge: Option<ModelConfig>,
     /// The process reward model; falls back to the judge as generative grader.
     pub prm: Option<ModelConfig>,

@@ -82,18 +82,6 @@ pub enum PrmForm {
     Generative,
 }
 
-impl PrmForm {
-    /// Its name in tables and report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pooling => "pooling",
-            Self::ChatLabels => "chat_labels",
-            Self::PromptLogprobs => "prompt_logprobs",
-            Self::Generative => "generative",
-        }
-    }
-}
-
 /// What of an attempt is scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -191,16 +179,6 @@ pub enum ScoredForm {
     Steps(PrmForm),
     /// A rating of the whole attempt, in words.
     Rating,
-}
-
-impl ScoredForm {
-    /// Its name in tables and report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Steps(form) => form.name(),
-            Self::Rating => "rating",
-        }
-    }
 }
 
 impl Config {
