@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::question::Kind;
 
+mod hygiene;
+pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub limit: Option<u64>,
     /// Keep questions that have neither an answer nor tests (their attempts are undecided).
     pub keep_unverifiable: bool,
+    /// What keeps the bank clean.
+    pub hygiene: Hygiene,
     /// The model to be taught.
     pub student: Option<ModelConfig>,
     /// The models that write chains of thought: one or a list.
@@ -695,6 +700,9 @@ impl Config {
         let wrong = |path: &str, wanted: &str, found: String| {
             Err(ConfigError { message: format!("`{path}` must be {wanted}, and is {found}"), hint: None })
         };
+        if let Some((path, wanted, found)) = self.hygiene.fault() {
+            return wrong(path, wanted, found);
+        }
         if self.probe.attempts == 0 {
             return wrong("probe.attempts", "at least 1", "0".into());
         }

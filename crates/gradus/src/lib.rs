@@ -13,6 +13,7 @@ pub mod driver;
 pub mod estimate;
 pub mod export;
 pub mod grade;
+pub mod hygiene;
 pub mod ingest;
 pub mod judge;
 pub mod ledger;
