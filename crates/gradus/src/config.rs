@@ -77,6 +77,8 @@ pub struct BankConfig {
     pub kind: Option<Kind>,
     /// Which column holds what, where the names are not the usual ones.
     pub fields: Fields,
+    /// The bank's levels run from 1, the hardest, to 5: they are turned, because here 5 is the hardest.
+    pub level1_is_hardest: bool,
 }
 
 /// Names of the columns of a bank. An absent name means the usual ones are tried.

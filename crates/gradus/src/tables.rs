@@ -444,6 +444,32 @@ table! {
     }
 }
 
+table! {
+    /// Something that hygiene found about a question.
+    HygieneRow in "hygiene" {
+        /// The question.
+        question_id: String,
+        /// Its first source id.
+        source_id: String,
+        /// `near_duplicate`, `contradiction`, `family` or `contaminated`.
+        finding: String,
+        /// The question that it repeats, contradicts or resembles; of a family, its first member.
+        other: String,
+        /// First source id of that one.
+        other_source_id: String,
+        /// The benchmark in which that one stands, for `contaminated`.
+        bank: Option<String>,
+        /// By which rule it was found.
+        rule: String,
+        /// Jaccard similarity, Indel similarity or share that is common, 0..1; none for a family.
+        score: Option<f64>,
+        /// What matched, for `contaminated`.
+        span: Option<String>,
+        /// Whether the question left for it.
+        dropped: bool,
+    }
+}
+
 /// Path of a table in its folder.
 pub fn path<R: Row>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))

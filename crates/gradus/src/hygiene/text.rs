@@ -241,6 +241,16 @@ impl Reader<'_> {
         };
         self.word.extend(name.chars().map(|c| c.to_ascii_lowercase()));
         self.push(start, false);
+        // Without braces, an argument is one digit: \frac12 is a half.
+        for _ in 0..if name == "frac" { 2 } else { 0 } {
+            let digit = self.text[self.at..].trim_start_matches(' ');
+            if digit.starts_with(|c: char| c.is_ascii_digit()) {
+                let start = self.text.len() - digit.len();
+                self.at = start + 1;
+                self.word.replace_range(.., &digit[..1]);
+                self.push(start, true);
+            }
+        }
     }
 }
 
@@ -263,7 +273,7 @@ fn is_mark(c: char) -> bool {
 
 /// Mathematical signs and arrows outside ASCII; the rest is punctuation.
 fn is_sign(c: char) -> bool {
-    matches!(c, '\u{2190}'..='\u{21ff}' | '\u{2200}'..='\u{22ff}' | '\u{27c0}'..='\u{27ef}' | '\u{2a00}'..='\u{2aff}' | '±' | '√' | '∞')
+    matches!(c, '\u{2190}'..='\u{21ff}' | '\u{2200}'..='\u{22ff}' | '\u{27c0}'..='\u{27ef}' | '\u{2a00}'..='\u{2aff}' | '±')
 }
 
 #[cfg(test)]
@@ -284,6 +294,7 @@ mod tests {
             ("The  angle is $90^\\circ$", "the angle is 90^"),
             ("1\\,000 apples", "1000 apples"),
             ("2,\\!500", "2500"),
+            ("\\frac12 + \\dfrac 3{14}", "\\frac{1}{2} + \\frac{3}{14}"),
             ("\u{ff12} caf\u{e9}s", "2 cafe\u{301}s"),
         ] {
             assert_eq!(hashes(one), hashes(other), "{one} / {other}");
