@@ -1,5 +1,6 @@
 //! One file per command. Each has `Args`, whose doc comment is its help, and `run`.
 
+pub(crate) mod bank;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod estimate;

@@ -8,6 +8,7 @@ macro_rules! println {
 mod bank;
 mod commands;
 mod error;
+mod hub;
 mod models;
 mod progress;
 mod session;
@@ -52,6 +53,7 @@ enum Command {
     Report(report::Args),
     Why(why::Args),
     Verify(verify::Args),
+    Bank(commands::bank::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
     Mock(mock::Args),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Bank(args) => commands::bank::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Mock(args) => mock::run(&args),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use gradus::attempt::Source;
 use gradus::config::{Config, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
-use gradus::ingest::Ingest;
+use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Plan, Ran, Resolved, Run, Until};
-use gradus::tables::DroppedRow;
+use gradus::tables::{DroppedRow, HygieneRow, TableError, TableWriter};
 use gradus::work::Outcome;
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
@@ -173,7 +173,9 @@ pub(crate) struct Cast {
 
 /// Reads the bank and says what is odd about it.
 pub(crate) fn read_bank(configured: &Configured, args: &CommonArgs) -> Result<Ingest, CommandError> {
-    let ingest = Ingest::open_with(&configured.config, &configured.base, Some(crate::bank::QUICKSTART))?;
+    let fetched = crate::hub::banks(&configured.config)?;
+    let elsewhere = Elsewhere { builtin: Some(crate::bank::QUICKSTART), fetched: Some(&fetched) };
+    let ingest = Ingest::open_with(&configured.config, &configured.base, elsewhere)?;
     if !args.quiet {
         for warning in ingest.warnings() {
             eprintln!("warning: {warning}");
@@ -309,7 +311,10 @@ impl Session {
         progress.finish();
         let ran = ran?;
         match &ran.ended {
-            None => Ok(ran),
+            None => {
+                write_findings(&self.ingest, &self.tables())?;
+                Ok(ran)
+            }
             Some((phase, Ended::Stopped)) => Err(CommandError::new(
                 Kind::Interrupted,
                 format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
@@ -433,6 +438,39 @@ fn dropped_rows(ingest: &Ingest) -> Vec<DroppedRow> {
         detail: dropped.sentence(),
     };
     ingest.dropped().iter().map(row).collect()
+}
+
+/// Writes what hygiene found, if it was looked for.
+fn write_findings(ingest: &Ingest, tables: &Path) -> Result<(), TableError> {
+    if ingest.summary().hygiene.is_none() {
+        return Ok(());
+    }
+    let mut table = TableWriter::create(tables)?;
+    ingest.findings().iter().try_for_each(|finding| table.push(finding_row(finding)))?;
+    table.finish().map(drop)
+}
+
+/// A finding as a row.
+pub(crate) fn finding_row(finding: &Finding) -> HygieneRow {
+    let (bank, rule, score, span) = match &finding.found {
+        Found::NearDuplicate(jaccard) | Found::Contradiction(jaccard) => (None, "jaccard", Some(*jaccard), None),
+        Found::Family => (None, "template", None, None),
+        Found::Contaminated(hit) => {
+            (Some(hit.bank.clone()), hit.rule.as_str(), Some(hit.score), Some(hit.span.clone()))
+        }
+    };
+    HygieneRow {
+        question_id: finding.question.to_string(),
+        source_id: finding.source_id.clone(),
+        finding: finding.found.name().to_owned(),
+        other: finding.other.to_string(),
+        other_source_id: finding.other_source_id.clone(),
+        bank,
+        rule: rule.to_owned(),
+        score,
+        span,
+        dropped: finding.dropped,
+    }
 }
 
 /// Writes a file as a whole or not at all.

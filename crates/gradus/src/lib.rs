@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attempt;
+pub mod bank;
 pub mod config;
 pub mod derive;
 pub mod distil;
@@ -18,6 +19,7 @@ pub mod ingest;
 pub mod judge;
 pub mod ledger;
 pub mod level;
+pub mod levels;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;

@@ -34,7 +34,7 @@ impl Hygiene {
     }
 
     /// The first setting that makes no sense: its path, what it must be, what it is.
-    pub(super) fn fault(&self) -> Option<(&'static str, &'static str, String)> {
+    pub fn fault(&self) -> Option<(&'static str, &'static str, String)> {
         if !(self.threshold > 0.0 && self.threshold <= 1.0) {
             return Some(("hygiene.threshold", "above 0 and at most 1", self.threshold.to_string()));
         }
