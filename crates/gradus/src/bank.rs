@@ -238,7 +238,7 @@ impl Writer {
     /// If it cannot be written.
     pub fn finish(self) -> Result<(), WriteError> {
         let finished = match self.form {
-            Form::Table(table) => return Ok(drop(table.finish()?)),
+            Form::Table(table) => return Ok(table.finish().map(|_| ())?),
             Form::Lines(out) => Ok(out),
             Form::Packed(out) => out.finish(),
         };

@@ -674,12 +674,9 @@ fn questions_of_a_benchmark_leave_with_the_matched_span() {
     let mut rule = Contamination { against, ..Contamination::default() };
     case.config.hygiene.decontaminate = Some(rule.clone());
     let bank = case.open().unwrap();
-    // The first differs in its number alone.
-    assert_eq!(ids(&questions(&bank)), [["bank/1"], ["bank/5"]]);
-    let part = |found: &Found| if let Found::Contaminated(hit) = found { hit.rule.clone() } else { String::new() };
-    let rules: Vec<_> = bank.findings().iter().map(|finding| part(&finding.found)).collect();
-    assert_eq!(rules, ["overlap", "same_text", "overlap"]);
-    let dropped = &bank.dropped()[1];
+    // The others have another number.
+    assert_eq!(ids(&questions(&bank)), [["bank/1"], ["bank/2"], ["bank/4"], ["bank/5"]]);
+    let [dropped] = bank.dropped() else { panic!("{:?}", bank.dropped()) };
     assert_eq!((dropped.line, dropped.reason.code), (3, "contaminated"));
     assert!(
         dropped.reason.detail.contains("exam as ") && dropped.reason.detail.contains("`e1` (same_text, 1.000): A frog")
@@ -687,7 +684,7 @@ fn questions_of_a_benchmark_leave_with_the_matched_span() {
     let hygiene = bank.summary().hygiene.clone().unwrap();
     let coverage = &hygiene.benchmarks[0];
     assert_eq!((coverage.bank.as_str(), coverage.n_questions, coverage.n_found), ("exam", 2, 1));
-    assert_eq!((hygiene.contaminated, hygiene.benchmark_variants), (3, 1));
+    assert_eq!((hygiene.contaminated, hygiene.benchmark_variants), (1, 3));
     for (mode, kept) in [(ContaminationMode::Word8, 1), (ContaminationMode::Omnithought, 1)] {
         rule.mode = mode;
         case.config.hygiene.decontaminate = Some(rule.clone());

@@ -166,8 +166,9 @@ fn print(ingest: &Ingest, show: usize, out: &mut impl Write) -> io::Result<()> {
     )?;
     let mut families: Vec<(String, Vec<&str>)> = Vec::new();
     for finding in findings("family") {
-        match families.iter_mut().find(|(first, _)| *first == finding.other_source_id) {
-            Some((_, members)) => members.push(&finding.source_id),
+        let known = families.iter().position(|(first, _)| *first == finding.other_source_id);
+        match known {
+            Some(at) => families[at].1.push(&finding.source_id),
             None if families.len() < show => {
                 families.push((finding.other_source_id.clone(), vec![&finding.source_id]));
             }
