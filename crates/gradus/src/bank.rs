@@ -289,7 +289,9 @@ mod tests {
         for name in ["to.jsonl", "to.jsonl.zst", "to.parquet"] {
             let to = folder.path().join(name);
             let mut writer = Writer::create(&to).unwrap();
-            questions.iter().for_each(|question| writer.push(question).unwrap());
+            for question in &questions {
+                writer.push(question).unwrap();
+            }
             assert!(!to.exists());
             writer.finish().unwrap();
             assert_eq!(read(&to), questions, "{name}");
@@ -316,7 +318,9 @@ mod tests {
         assert_eq!(meant(Filter { verifiable: Some(false), ..all.clone() }), ["f"]);
         assert_eq!(meant(Filter { contains: Some("WHAT".into()), min_chars: Some(8), ..all }), ["a"]);
         let mut stats = Stats::default();
-        questions.iter().for_each(|question| stats.add(question));
+        for question in &questions {
+            stats.add(question);
+        }
         assert_eq!((stats.n_questions, stats.n_with_tests, stats.n_unverifiable, stats.n_joined), (5, 2, 1, 1));
         assert_eq!((stats.kinds["code"], stats.levels["2"], stats.lengths()), (2, 1, Some([4, 5, 6, 10, 14])));
         assert_eq!(Stats::default().lengths(), None);

@@ -254,7 +254,9 @@ impl Benchmarks {
         let template = text::template(&tokens);
         let same = self.same.get(&fold(hashes.iter().copied())).filter(|_| !tokens.is_empty());
         let same = same.cloned().unwrap_or_default();
-        same.iter().for_each(|item| self.hit[*item as usize] = true);
+        for item in &same {
+            self.hit[*item as usize] = true;
+        }
 
         let mut candidates: HashMap<u32, u32> = HashMap::new();
         let mut runs: HashSet<u32> = HashSet::new();
@@ -267,11 +269,15 @@ impl Benchmarks {
         for gram in &grams {
             let postings = self.short.postings(*gram);
             if postings.len() <= MAX_POSTINGS {
-                postings.iter().for_each(|item| *candidates.entry(*item).or_default() += 1);
+                for item in postings {
+                    *candidates.entry(*item).or_default() += 1;
+                }
             }
         }
         // A run is longer than an n-gram: who has one is among the candidates, unless all of it is frequent.
-        runs.iter().for_each(|item| *candidates.entry(*item).or_default() += 1);
+        for item in &runs {
+            *candidates.entry(*item).or_default() += 1;
+        }
         let mut candidates: Vec<(u32, u32)> = candidates.into_iter().map(|(item, n)| (n, item)).collect();
         candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         candidates.truncate(MAX_CANDIDATES);
@@ -475,7 +481,9 @@ mod tests {
     fn benchmarks(mode: ContaminationMode, items: &[&str]) -> Benchmarks {
         let mut benchmarks = Benchmarks::new(&Contamination { mode, ..Contamination::default() });
         benchmarks.bank("exam");
-        items.iter().for_each(|text| benchmarks.add(&question(text)));
+        for text in items {
+            benchmarks.add(&question(text));
+        }
         benchmarks.seal();
         benchmarks
     }
@@ -558,7 +566,9 @@ mod tests {
         rule.threshold = 0.9;
         rule.common = 3;
         assert!(rule.look(&question(&texts[1])).is_some(), "thirteen tokens in a row");
-        texts.iter().for_each(|text| rule.count(&question(text)));
+        for text in &texts {
+            rule.count(&question(text));
+        }
         assert_eq!(rule.look(&question(&texts[1])), None);
         assert_eq!(rule.look(&question(&texts[0])).unwrap().rule, "same_text");
     }

@@ -80,6 +80,7 @@ pub struct Near {
     numbers: Vec<u32>,
     number_ends: Vec<usize>,
     templates: Vec<u64>,
+    texts: Vec<u64>,
     references: Vec<References>,
     n_cut: u64,
 }
@@ -93,13 +94,13 @@ struct References {
 impl References {
     fn of(question: &Question) -> Self {
         // The letter of an option says nothing where the options stand in another order.
-        let meant = |reference: &String| {
-            let position = reference.bytes().next().map(|letter| usize::from(letter.wrapping_sub(b'A')));
-            position.and_then(|position| question.options.get(position)).unwrap_or(reference).as_str().into()
+        let option = |letter: &str| {
+            let position = letter.bytes().next().map(|letter| usize::from(letter.wrapping_sub(b'A')));
+            position.and_then(|position| question.options.get(position))
         };
-        let meant =
-            question.references.iter().map(meant).filter(|reference: &Box<str>| reference.len() <= MAX_REFERENCE);
-        Self { kind: question.kind, accepted: meant.collect() }
+        let meant = question.references.iter().map(|reference| option(reference).unwrap_or(reference).as_str());
+        let meant = meant.filter(|reference| reference.len() <= MAX_REFERENCE);
+        Self { kind: question.kind, accepted: meant.map(Box::from).collect() }
     }
 }
 
@@ -126,6 +127,7 @@ impl Near {
             numbers: Vec::new(),
             number_ends: Vec::new(),
             templates: Vec::new(),
+            texts: Vec::new(),
             references: Vec::new(),
             n_cut: 0,
         }
@@ -136,6 +138,7 @@ impl Near {
         let whole = super::whole(question);
         let mut tokens = tokens(&whole);
         self.templates.push(if tokens.iter().any(|token| token.number) { text::template(&tokens) } else { 0 });
+        self.texts.push(fold(tokens.iter().map(|token| token.hash)));
         if tokens.len() > MAX_SHINGLED {
             tokens.truncate(MAX_SHINGLED);
             self.n_cut += 1;
@@ -170,7 +173,8 @@ impl Near {
         let n = self.templates.len();
         assert!(n < NONE as usize, "questions are counted in 32 bits");
         self.link();
-        let mut found = Found { n_cut: self.n_cut, families: families(&self.templates), ..Found::default() };
+        let mut found =
+            Found { n_cut: self.n_cut, families: families(&self.templates, &self.texts), ..Found::default() };
         let mut repeats = vec![false; n];
         let mut seen = vec![NONE; n];
         for question in 0..n {
@@ -250,7 +254,7 @@ impl Near {
     /// Whether one of them has no number that the other lacks, and they do not differ in numbers alone.
     fn same_numbers(&self, one: usize, other: usize) -> bool {
         if self.templates[one] != 0 && self.templates[one] == self.templates[other] {
-            return part(&self.shingles, &self.shingle_ends, one) == part(&self.shingles, &self.shingle_ends, other);
+            return self.texts[one] == self.texts[other];
         }
         let (one, other) = (part(&self.numbers, &self.number_ends, one), part(&self.numbers, &self.number_ends, other));
         common(one, other) == one.len().min(other.len())
@@ -271,7 +275,7 @@ impl Near {
             return true;
         }
         let accepts = |references: &References, answers: &References| {
-            let values = references.accepted.iter().map(|value| value.to_string()).collect();
+            let values = references.accepted.iter().map(ToString::to_string).collect();
             let reference = Reference { kind, values, tolerance: None, options: Vec::new() };
             answers
                 .accepted
@@ -320,8 +324,8 @@ fn common(one: &[u32], other: &[u32]) -> usize {
     n
 }
 
-/// Groups of equal templates with more than one member, the largest first; 0 is none.
-fn families(templates: &[u64]) -> Vec<Vec<usize>> {
+/// Groups of equal templates whose texts are not all the same, the largest first; 0 is none.
+fn families(templates: &[u64], texts: &[u64]) -> Vec<Vec<usize>> {
     let mut groups: HashMap<u64, (u32, u32)> = HashMap::new();
     for (i, template) in templates.iter().enumerate().filter(|(_, template)| **template != 0) {
         groups.entry(*template).or_insert((i as u32, 0)).1 += 1;
@@ -335,6 +339,7 @@ fn families(templates: &[u64]) -> Vec<Vec<usize>> {
         }
     }
     let mut families: Vec<Vec<usize>> = members.into_values().collect();
+    families.retain(|family| family.iter().any(|member| texts[*member] != texts[family[0]]));
     families.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then(a[0].cmp(&b[0])));
     families
 }
@@ -371,7 +376,9 @@ mod tests {
 
     fn find_from(threshold: f64, questions: &[(&str, &str)]) -> Found {
         let mut near = Near::new(threshold, 3);
-        questions.iter().for_each(|(text, answer)| near.add(&question(text, answer)));
+        for (text, answer) in questions {
+            near.add(&question(text, answer));
+        }
         near.find()
     }
 
@@ -399,6 +406,8 @@ mod tests {
         let found = find(&[(TRAIN, "4"), (&other, "4"), (&swapped, "4")]);
         assert_eq!(pairs(&found.duplicates), []);
         assert_eq!(found.families, [[0, 1, 2]]);
+        // The same question in another dress makes no family.
+        assert!(find(&[(TRAIN, "4"), (&TRAIN.to_uppercase(), "4")]).families.is_empty());
     }
 
     #[test]
@@ -460,12 +469,11 @@ mod tests {
     }
 
     fn text(words: &[u16]) -> String {
-        words
-            .iter()
-            .map(|word| {
-                format!("w{} ", ["a", "b", "c", "d", "e"][usize::from(*word) % 5].repeat(usize::from(word / 5) + 1))
-            })
-            .collect()
+        let word = |word: &u16| {
+            let letter = ["a", "b", "c", "d", "e"][usize::from(*word) % 5];
+            format!("w{}", letter.repeat(usize::from(word / 5) + 1))
+        };
+        words.iter().map(word).collect::<Vec<_>>().join(" ")
     }
 
     proptest! {
@@ -490,7 +498,9 @@ mod tests {
                 sets[i].intersection(&sets[j]).count() as f64 / sets[i].union(&sets[j]).count() as f64
             };
             let mut near = Near::new(0.8, 3);
-            texts.iter().for_each(|words| near.add(&question(&text(words), "")));
+            for words in &texts {
+                near.add(&question(&text(words), ""));
+            }
             let found = near.find();
             for pair in &found.duplicates {
                 prop_assert!((pair.jaccard - jaccard(pair.of, pair.question)).abs() < 1e-9);

@@ -120,8 +120,12 @@ impl Ingest {
         let mut near = alike.then(|| Near::new(settings.threshold, settings.shingle as usize));
         for question in self.questions() {
             let question = question?;
-            near.iter_mut().for_each(|near| near.add(&question));
-            benchmarks.iter_mut().for_each(|benchmarks| benchmarks.count(&question));
+            if let Some(near) = &mut near {
+                near.add(&question);
+            }
+            if let Some(benchmarks) = &mut benchmarks {
+                benchmarks.count(&question);
+            }
         }
         let mut hits = Vec::new();
         if let Some(benchmarks) = &mut benchmarks {
@@ -176,7 +180,9 @@ impl Ingest {
             add(i, Found::Contaminated(hit), other, drop_hits);
         }
         for family in near.families {
-            family.iter().for_each(|member| add(*member, Found::Family, named(family[0]), false));
+            for member in &family {
+                add(*member, Found::Family, named(family[0]), false);
+            }
         }
         // Stable: of one question, in the order above.
         findings.sort_by_key(|(i, _)| *i);

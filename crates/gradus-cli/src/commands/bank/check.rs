@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use gradus::config::{Action, Config, Contamination, ContaminationMode, Families, Hygiene};
-use gradus::ingest::{Finding, Found, Ingest};
+use gradus::ingest::{Finding, Found, Hygiene as Counts, Ingest};
 use serde_json::{Value, json};
 
 use super::{BankArgs, open};
@@ -91,7 +91,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<io::Result<()>, C
     let config =
         Config { bank: args.banks.configs()?, keep_unverifiable: true, hygiene: args.hygiene()?, ..Config::default() };
     let ingest = open(&config)?;
-    Ok(if args.json { writeln!(out, "{}", object(&ingest)) } else { print(&ingest, args.show, out) })
+    Ok(if args.json {
+        writeln!(out, "{}", object(&ingest))
+    } else {
+        print(&ingest, !args.only_benchmarks, args.show, out)
+    })
 }
 
 fn object(ingest: &Ingest) -> Value {
@@ -121,7 +125,7 @@ fn object(ingest: &Ingest) -> Value {
     })
 }
 
-fn print(ingest: &Ingest, show: usize, out: &mut impl Write) -> io::Result<()> {
+fn print(ingest: &Ingest, alike: bool, show: usize, out: &mut impl Write) -> io::Result<()> {
     let summary = ingest.summary();
     let hygiene = summary.hygiene.clone().unwrap_or_default();
     writeln!(out, "{} rows, {} questions", summary.rows, summary.kept)?;
@@ -146,6 +150,48 @@ fn print(ingest: &Ingest, show: usize, out: &mut impl Write) -> io::Result<()> {
     let findings = |name: &str| -> Vec<&Finding> {
         ingest.findings().iter().filter(|finding| finding.found.name() == name).collect()
     };
+    if alike {
+        print_alike(&hygiene, &findings, show, out)?;
+    }
+    if !hygiene.benchmarks.is_empty() {
+        writeln!(
+            out,
+            "contaminated: {} questions; {} differ in numbers alone from one of a benchmark",
+            hygiene.contaminated, hygiene.benchmark_variants
+        )?;
+        for found in &hygiene.benchmarks {
+            writeln!(out, "  {}: {} of {} questions found", found.bank, found.n_found, found.n_questions)?;
+        }
+        for finding in findings("contaminated").into_iter().take(show) {
+            if let Found::Contaminated(hit) = &finding.found {
+                let (rule, score, span) =
+                    (&hit.rule, hit.score, hit.span.split_whitespace().collect::<Vec<_>>().join(" "));
+                writeln!(
+                    out,
+                    "  {} is {} `{}` ({rule}, {score:.3}): {span}",
+                    finding.source_id, hit.bank, hit.source_id
+                )?;
+            }
+        }
+    }
+    for (n, what) in [
+        (hygiene.cut, "were compared by their beginning alone"),
+        (hygiene.limited, "were not compared with all that may be near: too many are alike"),
+    ] {
+        if n > 0 {
+            writeln!(out, "note: {n} questions {what}")?;
+        }
+    }
+    Ok(())
+}
+
+/// Near duplicates, contradictions and families.
+fn print_alike<'a>(
+    hygiene: &Counts,
+    findings: &dyn Fn(&str) -> Vec<&'a Finding>,
+    show: usize,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let near = |findings: Vec<&Finding>, out: &mut dyn Write| -> io::Result<()> {
         for finding in findings.into_iter().take(show) {
             if let Found::NearDuplicate(jaccard) | Found::Contradiction(jaccard) = finding.found {
@@ -177,35 +223,6 @@ fn print(ingest: &Ingest, show: usize, out: &mut impl Write) -> io::Result<()> {
     }
     for (_, members) in families {
         writeln!(out, "  {} questions: {}", members.len(), members[..members.len().min(4)].join(", "))?;
-    }
-    if !hygiene.benchmarks.is_empty() {
-        writeln!(
-            out,
-            "contaminated: {} questions; {} differ in numbers alone from one of a benchmark",
-            hygiene.contaminated, hygiene.benchmark_variants
-        )?;
-        for found in &hygiene.benchmarks {
-            writeln!(out, "  {}: {} of {} questions found", found.bank, found.n_found, found.n_questions)?;
-        }
-        for finding in findings("contaminated").into_iter().take(show) {
-            if let Found::Contaminated(hit) = &finding.found {
-                let (rule, score, span) =
-                    (&hit.rule, hit.score, hit.span.split_whitespace().collect::<Vec<_>>().join(" "));
-                writeln!(
-                    out,
-                    "  {} is {} `{}` ({rule}, {score:.3}): {span}",
-                    finding.source_id, hit.bank, hit.source_id
-                )?;
-            }
-        }
-    }
-    for (n, what) in [
-        (hygiene.cut, "were compared by their beginning alone"),
-        (hygiene.limited, "were not compared with all that may be near: too many are alike"),
-    ] {
-        if n > 0 {
-            writeln!(out, "note: {n} questions {what}")?;
-        }
     }
     Ok(())
 }
