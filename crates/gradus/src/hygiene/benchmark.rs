@@ -7,8 +7,8 @@
 //!   (arXiv 2506.04178) set for its like rule, which takes 13-grams of a tokenizer's tokens.
 //! - `overlap`, ours: on tokens that do not depend on typesetting, the same text, or so large a share of the benchmark's
 //!   question covered by common n-grams, or four fifths of that share beside a run of 13 tokens that is no set phrase.
-//!   Half of the benchmark's question (or 13 tokens of it) has to be in one piece; and unless nearly all of it is covered,
-//!   one of the two may have no number that the other lacks: those that differ in numbers are variants.
+//!   Half of the benchmark's question (or 13 tokens of it) has to be in one piece; and where each has a number that the
+//!   other lacks, they are variants of one question, and not the same.
 //!
 //! Every finding shows what matched.
 
@@ -309,7 +309,7 @@ impl Benchmarks {
                 // Scattered phrases.
                 continue;
             }
-            if covered < f64::midpoint(1.0, self.threshold) && !nested(&item.numbers, &numbers) {
+            if !nested(&item.numbers, &numbers) {
                 variant = true;
                 continue;
             }
