@@ -191,7 +191,7 @@ impl Benchmarks {
         coverage
     }
 
-    /// Questions looked at that differ from one of a benchmark in numbers alone.
+    /// Questions looked at that are near one of a benchmark and differ in numbers.
     pub fn n_variants(&self) -> u64 {
         self.n_variants
     }

@@ -66,7 +66,7 @@ pub struct Hygiene {
     pub in_families: u64,
     /// Questions that stand in a benchmark.
     pub contaminated: u64,
-    /// Questions that differ in numbers alone from one of a benchmark: they stay.
+    /// Questions that differ in numbers from one of a benchmark: they stay.
     pub benchmark_variants: u64,
     /// How much of each benchmark the bank holds.
     pub benchmarks: Vec<Coverage>,

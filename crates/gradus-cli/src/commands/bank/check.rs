@@ -156,7 +156,7 @@ fn print(ingest: &Ingest, alike: bool, show: usize, out: &mut impl Write) -> io:
     if !hygiene.benchmarks.is_empty() {
         writeln!(
             out,
-            "contaminated: {} questions; {} differ in numbers alone from one of a benchmark",
+            "contaminated: {} questions; {} more differ in numbers from one of a benchmark",
             hygiene.contaminated, hygiene.benchmark_variants
         )?;
         for found in &hygiene.benchmarks {
