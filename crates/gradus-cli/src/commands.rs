@@ -1,6 +1,7 @@
 //! One file per command. Each has `Args`, whose doc comment is its help, and `run`.
 
 pub(crate) mod assess;
+pub(crate) mod bank;
 pub(crate) mod compare;
 pub(crate) mod config;
 pub(crate) mod doctor;

@@ -8,6 +8,7 @@ macro_rules! println {
 mod bank;
 mod commands;
 mod error;
+mod hub;
 mod models;
 mod progress;
 mod session;
@@ -55,6 +56,7 @@ enum Command {
     Evaluate(evaluate::Args),
     Compare(compare::Args),
     Verify(verify::Args),
+    Bank(commands::bank::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
     Mock(mock::Args),
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Bank(args) => commands::bank::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Mock(args) => mock::run(&args),

@@ -13,6 +13,7 @@ use gradus_model::replay::{Replay, ReplayError};
 use gradus_model::{FaultKind, Info, Model};
 
 use crate::error::{CommandError, Kind};
+use crate::hub;
 
 /// Name of the default model on the hub: what a trainer loads.
 const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
@@ -109,8 +110,11 @@ pub(crate) async fn connect(
             Arc::new(replay)
         }
         ModelName::Gguf { path } => embedded(role, &env.base.join(path), None, config, env)?,
-        ModelName::SmolLm2 => embedded(role, &fetch::smollm2(env)?, Some(SMOLLM2), config, env)?,
-        ModelName::Hf { repo, file } => embedded(role, &fetch::hub(repo, file).await?, Some(repo), config, env)?,
+        ModelName::SmolLm2 => embedded(role, &hub::smollm2(env)?, Some(SMOLLM2), config, env)?,
+        ModelName::Hf { repo, file } => {
+            let file = format!("{repo}/{file}").parse().map_err(CommandError::usage)?;
+            embedded(role, &hub::fetch(&file).await?, Some(repo), config, env)?
+        }
     };
     Ok((model, notes))
 }
@@ -198,39 +202,4 @@ fn embedded(
 ) -> Result<Arc<dyn Model>, CommandError> {
     Err(CommandError::usage(format!("`{role}`: `{}` needs the embedded engine, which this binary lacks", config.model))
         .hint("build with the default features"))
-}
-
-/// Fetching model files; nothing is fetched that the config does not name.
-mod fetch {
-    use std::path::PathBuf;
-
-    use gradus_model::fetch::{HubFile, HubVariables, fetch_hub};
-
-    use super::Env;
-    use crate::error::CommandError;
-
-    #[cfg(feature = "embedded")]
-    pub(super) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
-        gradus_gguf::fetch::fetch_smollm2(&env.cache).map_err(CommandError::failure)
-    }
-
-    #[cfg(not(feature = "embedded"))]
-    #[expect(clippy::unnecessary_wraps, reason = "with the engine it is fetched, which can fail")]
-    pub(super) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
-        Ok(env.cache.join("smollm2.gguf"))
-    }
-
-    pub(super) async fn hub(repo: &str, file: &str) -> Result<PathBuf, CommandError> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let variables = HubVariables {
-            hf_home: variable("HF_HOME").map(PathBuf::from),
-            home: variable("HOME").map(PathBuf::from),
-            hf_token: variable("HF_TOKEN"),
-            hf_endpoint: variable("HF_ENDPOINT"),
-            hf_hub_offline: variable("HF_HUB_OFFLINE")
-                .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str())),
-        };
-        let file: HubFile = format!("{repo}/{file}").parse().map_err(CommandError::usage)?;
-        fetch_hub(&file, &variables).await.map_err(CommandError::failure)
-    }
 }

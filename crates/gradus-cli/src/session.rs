@@ -9,14 +9,14 @@ use std::sync::Arc;
 use gradus::attempt::Source;
 use gradus::config::{Config, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
-use gradus::ingest::Ingest;
+use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Phase, Plan, Ran, Resolved, Run, Until};
 use gradus::score::Scorer;
-use gradus::tables::DroppedRow;
+use gradus::tables::{DroppedRow, HygieneRow, TableError, TableWriter};
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
@@ -176,7 +176,9 @@ pub(crate) struct Cast {
 
 /// Reads the bank and says what is odd about it.
 pub(crate) fn read_bank(configured: &Configured, args: &CommonArgs) -> Result<Ingest, CommandError> {
-    let ingest = Ingest::open_with(&configured.config, &configured.base, Some(crate::bank::QUICKSTART))?;
+    let fetched = crate::hub::banks(&configured.config)?;
+    let elsewhere = Elsewhere { builtin: Some(crate::bank::QUICKSTART), fetched: Some(&fetched) };
+    let ingest = Ingest::open_with(&configured.config, &configured.base, elsewhere)?;
     if !args.quiet {
         for warning in ingest.warnings() {
             eprintln!("warning: {warning}");
@@ -302,7 +304,7 @@ impl Session {
     pub(crate) fn run_into(&self, tables: PathBuf, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
         let ran = self.asking(|driver, runtime| {
             let run = Run {
-                tables,
+                tables: tables.clone(),
                 config: &self.configured.config,
                 plan: &self.plan,
                 driver,
@@ -314,7 +316,10 @@ impl Session {
         progress.finish();
         let ran = ran?;
         match &ran.ended {
-            None => Ok(ran),
+            None => {
+                write_findings(&self.ingest, &tables)?;
+                Ok(ran)
+            }
             Some((phase, ended)) => Err(ended_early(*phase, ended)),
         }
     }
@@ -480,6 +485,39 @@ fn dropped_rows(ingest: &Ingest) -> Vec<DroppedRow> {
         detail: dropped.sentence(),
     };
     ingest.dropped().iter().map(row).collect()
+}
+
+/// Writes what hygiene found, if it was looked for.
+fn write_findings(ingest: &Ingest, tables: &Path) -> Result<(), TableError> {
+    if ingest.summary().hygiene.is_none() {
+        return Ok(());
+    }
+    let mut table = TableWriter::create(tables)?;
+    ingest.findings().iter().try_for_each(|finding| table.push(finding_row(finding)))?;
+    table.finish().map(drop)
+}
+
+/// A finding as a row.
+pub(crate) fn finding_row(finding: &Finding) -> HygieneRow {
+    let (bank, rule, score, span) = match &finding.found {
+        Found::NearDuplicate(jaccard) | Found::Contradiction(jaccard) => (None, "jaccard", Some(*jaccard), None),
+        Found::Family => (None, "template", None, None),
+        Found::Contaminated(hit) => {
+            (Some(hit.bank.clone()), hit.rule.as_str(), Some(hit.score), Some(hit.span.clone()))
+        }
+    };
+    HygieneRow {
+        question_id: finding.question.to_string(),
+        source_id: finding.source_id.clone(),
+        finding: finding.found.name().to_owned(),
+        other: finding.other.to_string(),
+        other_source_id: finding.other_source_id.clone(),
+        bank,
+        rule: rule.to_owned(),
+        score,
+        span,
+        dropped: finding.dropped,
+    }
 }
 
 /// Writes a file as a whole or not at all.

@@ -1,7 +1,7 @@
-//! Fetches model files from the Hugging Face hub, or a mirror of it, over plain HTTPS.
+//! Fetches files of models and datasets from the Hugging Face hub, or a mirror of it, over plain HTTPS.
 //!
-//! Files land where the hub's own client keeps them (`$HF_HOME/hub/models--OWNER--NAME/{blobs,refs,snapshots}`), so each
-//! finds what the other fetched. A download that broke off is continued, and nothing is used whose SHA-256 is not what
+//! Files land where the hub's own client keeps them (`$HF_HOME/hub/models--OWNER--NAME/{blobs,refs,snapshots}`, and
+//! `datasets--OWNER--NAME` for datasets), so each finds what the other fetched. A download that broke off is continued, and nothing is used whose SHA-256 is not what
 //! the hub says.
 
 use std::fs::{self, File, OpenOptions};
@@ -20,12 +20,34 @@ const TRIES: u32 = 5;
 /// A file of a repository on the hub: `OWNER/NAME/PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubFile {
+    /// What the repository holds.
+    pub holds: Holds,
     /// `OWNER/NAME`.
     pub repository: String,
     /// Path within the repository.
     pub path: String,
 }
 
+/// What a repository on the hub holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A model.
+    Model,
+    /// A dataset.
+    Dataset,
+}
+
+impl HubFile {
+    /// A file of a dataset: `OWNER/NAME/PATH`.
+    ///
+    /// # Errors
+    /// If the name is none.
+    pub fn dataset(name: &str) -> Result<Self, FetchError> {
+        Ok(Self { holds: Holds::Dataset, ..name.parse()? })
+    }
+}
+
+/// A file of a model.
 impl FromStr for HubFile {
     type Err = FetchError;
 
@@ -37,7 +59,7 @@ impl FromStr for HubFile {
         let parts: Vec<&str> = text.split('/').collect();
         match &parts[..] {
             [owner, name, path @ ..] if !path.is_empty() && parts.iter().all(|part| plain(part)) => {
-                Ok(Self { repository: format!("{owner}/{name}"), path: path.join("/") })
+                Ok(Self { holds: Holds::Model, repository: format!("{owner}/{name}"), path: path.join("/") })
             }
             _ => Err(FetchError::Name(text.to_owned())),
         }
@@ -126,17 +148,21 @@ pub async fn fetch_hub(file: &HubFile, variables: &HubVariables) -> Result<PathB
         Some(home) if !home.as_os_str().is_empty() => home.clone(),
         _ => variables.home.clone().unwrap_or_default().join(".cache").join("huggingface"),
     };
-    let cache = home.join("hub").join(format!("models--{}", file.repository.replace('/', "--")));
+    let (folder, place) = match file.holds {
+        Holds::Model => ("models", ""),
+        Holds::Dataset => ("datasets", "datasets/"),
+    };
+    let cache = home.join("hub").join(format!("{folder}--{}", file.repository.replace('/', "--")));
     if let Some(path) = cached(&cache, &file.path) {
         return Ok(path);
     }
     if variables.hf_hub_offline {
-        let HubFile { repository, path } = file.clone();
+        let HubFile { repository, path, .. } = file.clone();
         return Err(FetchError::Offline { repository, path, cache });
     }
     let endpoint = variables.hf_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
     let endpoint = endpoint.unwrap_or("https://huggingface.co").trim_end_matches('/');
-    let url = format!("{endpoint}/{}/resolve/main/{}", file.repository, file.path);
+    let url = format!("{endpoint}/{place}{}/resolve/main/{}", file.repository, file.path);
     let token = variables.hf_token.clone().or_else(|| fs::read_to_string(home.join("token")).ok());
     let download = Download { url, token, cache };
     let announced = download.announced().await?;
@@ -201,7 +227,7 @@ impl Download {
         let hexadecimal = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit());
         match etag {
             Some(sha256) if hexadecimal(&commit) => Ok(Announced { commit, sha256 }),
-            _ => Err(self.failed("the answer names no commit and SHA-256, as the hub does for model files".into())),
+            _ => Err(self.failed("the answer names no commit and SHA-256, as the hub does for large files".into())),
         }
     }
 

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use gradus::adaptive::is_enough;
 use gradus::config::{Adaptive, Grade, Grader};
-use gradus::stats::rank::{bootstrap, spearman};
 use gradus::stats::draw;
+use gradus::stats::rank::{bootstrap, spearman};
 use gradus::tables::{AttemptRow, VerdictRow, each};
 use serde_json::Value;
 

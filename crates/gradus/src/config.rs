@@ -4,6 +4,7 @@
 //! is a guess. Secrets are named by environment variable, never written.
 
 mod code;
+mod hygiene;
 mod model;
 mod preset;
 mod read;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::question::Kind;
 
 pub use code::{Code, LanguageConfig, MemoryLimit};
+pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
 pub use model::{ModelConfig, Price};
 pub use preset::Preset;
 pub use read::ConfigError;
@@ -41,6 +43,8 @@ pub struct Config {
     pub limit: Option<u64>,
     /// Keep questions that have neither an answer nor tests (their attempts are undecided).
     pub keep_unverifiable: bool,
+    /// What keeps the bank clean.
+    pub hygiene: Hygiene,
     /// The model to be taught.
     pub student: Option<ModelConfig>,
     /// The models that write chains of thought: one or a list.
@@ -89,6 +93,8 @@ pub struct BankConfig {
     pub kind: Option<Kind>,
     /// Which column holds what, where the names are not the usual ones.
     pub fields: Fields,
+    /// The bank's levels run from 1, the hardest, to 5: they are turned, because here 5 is the hardest.
+    pub level1_is_hardest: bool,
 }
 
 /// Names of the columns of a bank. An absent name means the usual ones are tried.
@@ -503,6 +509,9 @@ impl Config {
         let wrong = |path: &str, wanted: &str, found: String| {
             Err(ConfigError { message: format!("`{path}` must be {wanted}, and is {found}"), hint: None })
         };
+        if let Some((path, wanted, found)) = self.hygiene.fault() {
+            return wrong(path, wanted, found);
+        }
         if self.probe.attempts == 0 {
             return wrong("probe.attempts", "at least 1", "0".into());
         }

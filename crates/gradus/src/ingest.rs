@@ -8,7 +8,7 @@
 
 use std::collections::hash_map::Entry::Vacant;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gradus_sandbox::Tests;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::judge;
 use crate::question::{Kind, Question, QuestionId};
 use crate::work::Reason;
+pub use clean::{Finding, Found, Hygiene};
 use overrides::{Change, Override};
 use record::{Mapping, Parsed};
 pub use rows::missing_hint;
@@ -25,6 +26,7 @@ use rows::{BankFile, Row, Rows};
 
 mod answer;
 mod cell;
+mod clean;
 mod overrides;
 mod record;
 mod rows;
@@ -50,7 +52,17 @@ pub struct Ingest {
     joined: HashMap<usize, Joined>,
     max_row: usize,
     dropped: Vec<Dropped>,
+    findings: Vec<Finding>,
     summary: Summary,
+}
+
+/// Banks that are no files at their path: the one shipped with Gradus, and those that the caller has fetched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Elsewhere<'a> {
+    /// The bank (JSONL) that the path `builtin` stands for.
+    pub builtin: Option<&'a [u8]>,
+    /// Where the banks with a path `hf:OWNER/NAME/FILE` lie now.
+    pub fetched: Option<&'a HashMap<PathBuf, PathBuf>>,
 }
 
 /// Why a bank cannot be used at all.
@@ -76,7 +88,7 @@ pub struct Dropped {
     pub field: Option<String>,
     /// A fixed word (`too_long`, `bad_utf8`, `bad_json`, `bad_csv`, `wrong_type`, `no_question`,
     /// `unknown_kind`, `bad_options`, `bad_reference`, `bad_tests`, `no_reference`, `other_reference`,
-    /// `override_excluded`) and what exactly.
+    /// `override_excluded`, `near_duplicate`, `contaminated`) and what exactly.
     pub reason: Reason,
 }
 
@@ -115,6 +127,8 @@ pub struct Summary {
     pub overrides: Vec<AppliedOverride>,
     /// Overrides that changed nothing: id, and why not.
     pub unused_overrides: Vec<(String, String)>,
+    /// What hygiene found, if it was looked for.
+    pub hygiene: Option<Hygiene>,
     /// The same counts for each file.
     pub files: Vec<FileSummary>,
 }
@@ -228,18 +242,18 @@ impl Ingest {
     /// If a file or the overrides cannot be read, a file has no rows, or no question is left. Single rows
     /// never stop it.
     pub fn open(config: &Config, base: &Path) -> Result<Self, IngestError> {
-        Self::open_with(config, base, None)
+        Self::open_with(config, base, Elsewhere::default())
     }
 
-    /// The same with the bank (JSONL) that the path `builtin` stands for.
+    /// The same with banks that stand elsewhere than their path says.
     ///
     /// # Errors
     /// As [`Ingest::open`].
-    pub fn open_with(config: &Config, base: &Path, builtin: Option<&[u8]>) -> Result<Self, IngestError> {
-        Self::read(config, base, builtin, MAX_ROW)
+    pub fn open_with(config: &Config, base: &Path, elsewhere: Elsewhere<'_>) -> Result<Self, IngestError> {
+        Self::read(config, base, elsewhere, MAX_ROW)
     }
 
-    fn read(config: &Config, base: &Path, builtin: Option<&[u8]>, max_row: usize) -> Result<Self, IngestError> {
+    fn read(config: &Config, base: &Path, elsewhere: Elsewhere<'_>, max_row: usize) -> Result<Self, IngestError> {
         if config.bank.is_empty() {
             let hint = "set `bank: questions.jsonl`; `bank: builtin` is the one shipped with Gradus";
             return Err(IngestError::new("the config names no bank", hint));
@@ -250,9 +264,9 @@ impl Ingest {
         };
         let languages = Arc::new(config.code.table().expect("a config is checked when it is read"));
         let banks = config.bank.iter().map(|bank| {
-            let file = match builtin {
+            let file = match elsewhere.builtin {
                 Some(bytes) if bank.path.as_os_str() == "builtin" => BankFile::memory("builtin", bytes),
-                _ => BankFile::find(base, &bank.path)?,
+                _ => BankFile::find(base, &bank.path, elsewhere.fetched)?,
             };
             let mapping = Mapping::new(bank, file.stem(), languages.clone());
             Ok(Bank { file, mapping })
@@ -263,10 +277,12 @@ impl Ingest {
             pass.read(i, bank, max_row)?;
         }
         let (entries, joined, dropped, summary) = pass.finish(config, &banks);
-        if summary.kept == 0 {
-            return Err(nothing_left(&summary, &dropped));
+        let mut ingest = Self { banks, entries, joined, max_row, dropped, findings: Vec::new(), summary };
+        ingest.clean(&config.hygiene, base, elsewhere)?;
+        if ingest.summary.kept == 0 {
+            return Err(nothing_left(&ingest.summary, &ingest.dropped));
         }
-        Ok(Self { banks, entries, joined, max_row, dropped, summary })
+        Ok(ingest)
     }
 
     /// The questions in the bank's order, each once, where it stands first, with the source ids and accepted
@@ -283,6 +299,11 @@ impl Ingest {
         &self.dropped
     }
 
+    /// What hygiene found, in the bank's order.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
     /// Counts.
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -291,8 +312,9 @@ impl Ingest {
     /// What a user should look at, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        // Contradictions have a warning of their own.
-        let mut broken = self.dropped.iter().filter(|dropped| dropped.reason.code != "other_reference");
+        // Contradictions and what hygiene found have warnings of their own.
+        let told = ["other_reference", "near_duplicate", "contaminated"];
+        let mut broken = self.dropped.iter().filter(|dropped| !told.contains(&dropped.reason.code));
         if let Some(first) = broken.next() {
             warnings.push(format!(
                 "{} left out (`dropped` lists all), first line {} of {}: {}",
@@ -354,8 +376,9 @@ impl Summary {
                 first.references[0].join(", ")
             ));
         }
+        warnings.extend(self.hygiene.iter().flat_map(Hygiene::warnings));
         for (field, n) in &self.ignored_fields {
-            warnings.push(format!("`{field}` is neither a text nor a number in {n} rows, and left out there"));
+            warnings.push(format!("`{field}` is not what it should be in {n} rows, and left out there"));
         }
         warnings
     }
@@ -377,6 +400,9 @@ fn nothing_left(summary: &Summary, dropped: &[Dropped]) -> IngestError {
         Some("no_question" | "wrong_type" | "bad_options" | "unknown_kind") => "name the columns under `bank.fields`",
         Some("no_reference") => {
             "name the column of the answer in `bank.fields.answer`, or set `keep_unverifiable: true`"
+        }
+        Some("near_duplicate" | "contaminated") => {
+            "set `hygiene.decontaminate.action: report`, or take the bank itself out of `against`"
         }
         Some("override_excluded") => "the overrides exclude everything that is left",
         Some(_) => "check that the file's content is what its extension says",
@@ -476,14 +502,17 @@ impl<'a> Pass<'a> {
         let remembered: Vec<_> = question.references.iter().map(|reference| Remembered::of(reference)).collect();
         let known = self.by_id.get(&question.id).copied();
         let at = known.unwrap_or(self.entries.len());
-        let original = &question.source_ids[0];
-        let (source_id, new) = self.claim(original, at);
-        if source_id != *original {
-            let (file, from, to) = (file.clone(), original.clone(), source_id.clone());
-            self.summary.renamed.push(Renamed { file, line, from, to });
-        }
+        let claimed: Vec<(String, bool)> = question.source_ids.iter().map(|id| self.claim(id, at)).collect();
         let mut overrides: Vec<usize> = Vec::new();
-        overrides.extend(self.overrides.get(source_id.as_str()).map(|(i, _)| *i));
+        for (original, (source_id, _)) in question.source_ids.iter().zip(&claimed) {
+            if source_id != original {
+                let (file, from, to) = (file.clone(), original.clone(), source_id.clone());
+                self.summary.renamed.push(Renamed { file, line, from, to });
+            }
+            overrides.extend(self.overrides.get(source_id.as_str()).map(|(i, _)| *i));
+        }
+        let source_id = claimed[0].0.clone();
+        let new_ids = claimed.into_iter().filter(|(_, new)| *new).map(|(id, _)| id);
         if known.is_none() && !self.overrides.is_empty() {
             overrides.extend(self.overrides.get(question.id.to_string().as_str()).map(|(i, _)| *i));
         }
@@ -492,7 +521,7 @@ impl<'a> Pass<'a> {
 
         if known.is_none() {
             self.by_id.insert(question.id, at);
-            let source_ids = vec![source_id];
+            let source_ids = new_ids.collect();
             self.entries.push(Entry { id: question.id, bank, row, line, source_ids, state: State::Kept });
             let kind = question.kind;
             self.drafts.push(Draft { kind, raw_hash, references: remembered, has_tests, lacking, overrides });
@@ -501,9 +530,7 @@ impl<'a> Pass<'a> {
         let (entry, draft) = (&mut self.entries[at], &mut self.drafts[at]);
         let exact = raw_hash == draft.raw_hash;
         draft.overrides.extend(overrides);
-        if new {
-            entry.source_ids.push(source_id.clone());
-        }
+        entry.source_ids.extend(new_ids);
         if !agree(&question, &draft.references, &remembered) {
             let listed =
                 |references: &[Remembered]| references.iter().take(MAX_LISTED).map(Remembered::shown).collect();

@@ -15,7 +15,8 @@ use crate::level::Level;
 use crate::sample::{bank_level, histogram, shares};
 use crate::stats::wilson;
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, HygieneRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow,
+    each,
 };
 use crate::verdict::Outcome;
 pub use grading::{Grading, ReasonShare, Scoring};
@@ -174,8 +175,22 @@ pub struct Metrics {
     pub per_kept_cot: PerKept,
     /// What left, by stage and reason.
     pub drops: Vec<DropCount>,
+    /// What hygiene found in the bank; empty if it was not looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hygiene: Vec<FindingCount>,
     /// What the ledger knows about the asking.
     pub ledger: LedgerFacts,
+}
+
+/// Findings of one sort.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingCount {
+    /// `near_duplicate`, `contradiction`, `family` or `contaminated`.
+    pub finding: String,
+    /// Questions.
+    pub count: u64,
+    /// Those that left for it.
+    pub dropped: u64,
 }
 
 /// A share with its 95 % interval (Wilson 1927). Without cases there is no rate.
@@ -423,6 +438,15 @@ impl Metrics {
             .into_iter()
             .map(|((stage, item_kind, reason), count)| DropCount { stage, item_kind, reason, count })
             .collect();
+
+        let mut findings: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        each::<HygieneRow>(&tables, |row| {
+            let (count, dropped) = findings.entry(row.finding).or_default();
+            *count += 1;
+            *dropped += u64::from(row.dropped);
+        })?;
+        let count = |(finding, (count, dropped))| FindingCount { finding, count, dropped };
+        metrics.hygiene = findings.into_iter().map(count).collect();
 
         if metrics.count_levels(&tables, &config.probe)? {
             let graded = metrics.levels.iter().filter(|level| level.level != "ungraded").map(|level| level.count);

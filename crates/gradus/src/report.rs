@@ -91,6 +91,9 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             "stage": drop.stage, "item": drop.item_kind, "reason": drop.reason.replace('_', " "),
             "count": count(drop.count),
         })).collect::<Vec<_>>(),
+        "hygiene": metrics.hygiene.iter().map(|found| json!({
+            "finding": found.finding.replace('_', " "), "count": count(found.count), "dropped": count(found.dropped),
+        })).collect::<Vec<_>>(),
         "models": metrics.run.models.iter().map(|model| json!({
             "role": model.role, "model": model.model, "revision": model.revision,
             "sampling": if model.recorded { Some("recorded elsewhere".to_owned()) } else { model.sampling.as_ref().map(sampling) }, "price": model.price.as_ref().map(price),

@@ -468,6 +468,96 @@ table! {
     }
 }
 
+table! {
+    /// A question of a bank that `gradus bank` writes; its columns are those that a bank is read by.
+    BankRow in "bank" {
+        /// First source id.
+        id: String,
+        /// Every source id.
+        source_ids: Vec<String>,
+        /// `math`, `choice`, `text` or `code`.
+        kind: String,
+        /// What is asked.
+        question: String,
+        /// Accepted answers.
+        answer: Vec<String>,
+        /// Allowed distance as JSON.
+        tolerance: Option<String>,
+        /// Unit tests as JSON.
+        tests: Option<String>,
+        /// Code that stands before a completion.
+        starter: Option<String>,
+        /// Texts of the options A, B, C ...
+        options: Vec<String>,
+        /// The bank's own level.
+        level: Option<String>,
+        /// Subject.
+        subject: Option<String>,
+        /// Name of the source.
+        source: String,
+        /// Licence of the row.
+        license: Option<String>,
+    }
+}
+
+table! {
+    /// The level of a question for one student by one way of grading: what several runs know together.
+    StudentLevelRow in "student_levels" {
+        /// The question.
+        question_id: String,
+        /// Model name of the student.
+        student: String,
+        /// Hash over all that a level depends on beside question and student: prompts, probe, judging, grader.
+        settings: String,
+        /// Name of the grader.
+        grader: String,
+        /// `easy`, `1` to `5` (5 = hardest), or `ungraded`.
+        level: String,
+        /// Score behind the level, 0..1; lower is harder.
+        score: Option<f64>,
+        /// Correct among countable attempts, 0..1.
+        pass_rate: Option<f64>,
+        /// Lower end of the 95 % interval of the pass rate (Wilson).
+        pass_rate_low: Option<f64>,
+        /// Upper end of it.
+        pass_rate_high: Option<f64>,
+        /// Attempts asked.
+        n_attempts: i64,
+        /// Attempts that count.
+        n_countable: i64,
+        /// Correct ones.
+        n_correct: i64,
+        /// The run that it comes from, as it was named.
+        run: String,
+    }
+}
+
+table! {
+    /// Something that hygiene found about a question.
+    HygieneRow in "hygiene" {
+        /// The question.
+        question_id: String,
+        /// Its first source id.
+        source_id: String,
+        /// `near_duplicate`, `contradiction`, `family` or `contaminated`.
+        finding: String,
+        /// The question that it repeats, contradicts or resembles; of a family, its first member.
+        other: String,
+        /// First source id of that one.
+        other_source_id: String,
+        /// The benchmark in which that one stands, for `contaminated`.
+        bank: Option<String>,
+        /// By which rule it was found.
+        rule: String,
+        /// Jaccard similarity, Indel similarity or share that is common, 0..1; none for a family.
+        score: Option<f64>,
+        /// What matched, for `contaminated`.
+        span: Option<String>,
+        /// Whether the question left for it.
+        dropped: bool,
+    }
+}
+
 /// Path of a table in its folder.
 pub fn path<R: Row>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))
@@ -498,7 +588,11 @@ pub struct TableWriter<R: Row> {
 impl<R: Row> TableWriter<R> {
     /// Begins the table of this row type in a folder.
     pub fn create(folder: &Path) -> Result<Self, TableError> {
-        let path = path::<R>(folder);
+        Self::create_at(path::<R>(folder))
+    }
+
+    /// Begins a table of this row type in a file of any name.
+    pub fn create_at(path: PathBuf) -> Result<Self, TableError> {
         let partial = path.with_extension("parquet.partial");
         let io = |source| TableError::Io { path: partial.clone(), source };
         let file = File::create(&partial).map_err(io)?;
@@ -568,7 +662,11 @@ pub struct TableReader<R: Row> {
 impl<R: Row> TableReader<R> {
     /// Opens the table of this row type in a folder.
     pub fn open(folder: &Path) -> Result<Self, TableError> {
-        let path = path::<R>(folder);
+        Self::open_at(path::<R>(folder))
+    }
+
+    /// Opens a table of this row type in a file of any name.
+    pub fn open_at(path: PathBuf) -> Result<Self, TableError> {
         let file = File::open(&path).map_err(|source| TableError::Io { path: path.clone(), source })?;
         let parquet = |source| TableError::Parquet { path: path.clone(), source };
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;

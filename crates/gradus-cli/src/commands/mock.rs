@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gradus::config::{BankConfig, Config};
-use gradus::ingest::Ingest;
+use gradus::ingest::{Elsewhere, Ingest};
 use gradus::question::{Kind, Question};
 use gradus_model::mock::reply::{MockQuestion, Replies, ThinkStyle};
 use gradus_model::mock::{Mock, MockConfig, MockFaults, MockHandle, MockLacks, MockPrm};
@@ -232,7 +232,8 @@ fn questions(bank: Option<&Path>) -> Result<Vec<MockQuestion>, CommandError> {
     let path = bank.map_or_else(|| PathBuf::from("builtin"), Path::to_path_buf);
     let config = Config { bank: vec![BankConfig { path, ..BankConfig::default() }], ..Config::default() };
     let solutions = if bank.is_none() { solutions(bank::QUICKSTART) } else { HashMap::new() };
-    let ingest = Ingest::open_with(&config, Path::new("."), Some(bank::QUICKSTART))?;
+    let ingest =
+        Ingest::open_with(&config, Path::new("."), Elsewhere { builtin: Some(bank::QUICKSTART), fetched: None })?;
     let mut questions = Vec::new();
     for question in ingest.questions() {
         let question = question?;
@@ -321,7 +322,9 @@ mod tests {
     fn every_question_of_the_built_in_bank_has_a_right_and_a_wrong_reply() {
         let config =
             Config { bank: vec![BankConfig { path: "builtin".into(), ..BankConfig::default() }], ..Config::default() };
-        let ingest = Ingest::open_with(&config, Path::new("."), Some(bank::QUICKSTART)).unwrap();
+        let ingest =
+            Ingest::open_with(&config, Path::new("."), Elsewhere { builtin: Some(bank::QUICKSTART), fetched: None })
+                .unwrap();
         let solutions = solutions(bank::QUICKSTART);
         for question in ingest.questions() {
             let question = question.unwrap();

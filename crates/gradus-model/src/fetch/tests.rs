@@ -34,6 +34,7 @@ impl Hub {
         let hub = Arc::new(self);
         let router = Router::new()
             .route("/o/m/resolve/main/q/x.gguf", any(resolve))
+            .route("/datasets/o/m/resolve/main/q/x.gguf", any(resolve))
             .route("/storage", any(storage))
             .with_state(Arc::clone(&hub));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -108,6 +109,18 @@ async fn a_download_that_breaks_off_is_continued_and_then_cached() {
     variables.hf_hub_offline = true;
     assert_eq!(fetch_hub(&file(), &variables).await.unwrap(), path);
     assert_eq!(hub.seen.lock().unwrap().len(), seen.len());
+}
+
+#[tokio::test]
+async fn a_dataset_has_a_place_and_a_folder_of_its_own() {
+    let (hub, variables, home) = Hub::new(b"rows").start().await;
+    let path = fetch_hub(&HubFile::dataset("o/m/q/x.gguf").unwrap(), &variables).await.unwrap();
+    assert_eq!(path, home.path().join(format!("hub/datasets--o--m/snapshots/{COMMIT}/q/x.gguf")));
+    assert_eq!(fs::read(&path).unwrap(), b"rows");
+    let offline = HubVariables { hf_hub_offline: true, ..variables };
+    assert!(matches!(fetch_hub(&file(), &offline).await, Err(FetchError::Offline { .. })));
+    assert_eq!(hub.seen.lock().unwrap().len(), 3);
+    assert!(HubFile::dataset("o/m").is_err());
 }
 
 #[tokio::test]

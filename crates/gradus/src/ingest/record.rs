@@ -31,12 +31,13 @@ pub(super) struct Mapping {
     default_license: Option<String>,
     default_kind: Option<Kind>,
     languages: Arc<Languages>,
+    level1_is_hardest: bool,
 }
 
 /// A row that could be read.
 #[derive(Debug)]
 pub(super) struct Parsed {
-    /// The question, with one source id.
+    /// The question, with the source ids of its row.
     pub(super) question: Question,
     /// Why it has neither references nor tests, if it has none.
     pub(super) lacking: Option<Bad>,
@@ -79,6 +80,7 @@ impl Mapping {
             default_license: bank.license.clone(),
             default_kind: bank.kind,
             languages,
+            level1_is_hardest: bank.level1_is_hardest,
         }
     }
 
@@ -100,7 +102,7 @@ impl Mapping {
         ];
         let under =
             |name: &String| name.strip_prefix(column).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        unit_tests::COLUMNS.contains(&column) || all.into_iter().flatten().any(under)
+        column == SOURCE_IDS || unit_tests::COLUMNS.contains(&column) || all.into_iter().flatten().any(under)
     }
 
     /// Reads the row with this number.
@@ -109,17 +111,19 @@ impl Mapping {
         let mut ignored = Vec::new();
         let source = optional(&columns, "source", &self.source, &mut ignored);
         let source = source.map_or_else(|| self.default_source.clone(), Into::into);
-        let source_id = match id(&columns, &self.id) {
-            Ok(id) => id.unwrap_or_else(|| format!("{source}/{row}")),
-            Err(bad) => return Err(Rejected { source_id: None, bad }),
-        };
-        self.question(&columns, &source_id, source, ignored).map_err(|bad| Rejected { source_id: Some(source_id), bad })
+        let named = id(&columns, &self.id).and_then(|id| Ok(id.into_iter().chain(source_ids(&columns)?).collect()));
+        let mut ids: Vec<String> = named.map_err(|bad| Rejected { source_id: None, bad })?;
+        if ids.is_empty() {
+            ids.push(format!("{source}/{row}"));
+        }
+        let source_id = ids[0].clone();
+        self.question(&columns, ids, source, ignored).map_err(|bad| Rejected { source_id: Some(source_id), bad })
     }
 
     fn question(
         &self,
         columns: &Columns<'_>,
-        source_id: &str,
+        source_ids: Vec<String>,
         source: String,
         mut ignored: Vec<&'static str>,
     ) -> Result<Parsed, Bad> {
@@ -192,9 +196,16 @@ impl Mapping {
         }
         let tolerance = self.tolerance(columns)?;
         let license = optional(columns, "license", &self.license, &mut ignored);
+        let mut level = optional(columns, "level", &self.level, &mut ignored);
+        if self.level1_is_hardest && level.as_ref().is_some_and(|level| !level.trim().is_empty()) {
+            level = level.and_then(|level| turned(&level));
+            if level.is_none() {
+                ignored.push("level");
+            }
+        }
         let question = Question {
             id: QuestionId::of(kind, &text, &options),
-            source_ids: Arc::new([source_id.to_owned()]),
+            source_ids: source_ids.into(),
             kind,
             text,
             references,
@@ -202,7 +213,7 @@ impl Mapping {
             tests: tests.map(Arc::new),
             starter,
             options,
-            level: optional(columns, "level", &self.level, &mut ignored),
+            level,
             subject: optional(columns, "subject", &self.subject, &mut ignored),
             source,
             license: license.or_else(|| self.default_license.clone()),
@@ -267,6 +278,29 @@ impl Mapping {
             Bad::field(&name, "wrong_type", format!("expected a number from 0 on, found {found}"))
         })
     }
+}
+
+/// The column that lists every source id of a row: how a bank that was merged keeps them.
+const SOURCE_IDS: &str = "source_ids";
+
+/// The ids in that column; a CSV holds them as JSON.
+fn source_ids(columns: &Columns<'_>) -> Result<Vec<String>, Bad> {
+    let Some(cell) = columns.at(SOURCE_IDS)? else { return Ok(Vec::new()) };
+    let decoded = match &cell {
+        Cell::Text(text) => Cell::json_text(text).ok(),
+        _ => None,
+    };
+    let ids = match decoded.unwrap_or(cell) {
+        Cell::List(ids) => ids.iter().filter_map(Cell::scalar).map(|id| id.trim().to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    Ok(ids.into_iter().filter(|id: &String| !id.is_empty()).collect())
+}
+
+/// A level of a scale whose level 1 is the hardest, on one whose level 5 is; none if it is none of 1 to 5.
+fn turned(level: &str) -> Option<String> {
+    let level: f64 = level.trim().parse().ok()?;
+    (1.0..=5.0).contains(&level).then(|| (6.0 - level).to_string())
 }
 
 /// The first of these columns that holds something.

@@ -3,6 +3,7 @@
 //! Rows of text files end at `\n` and nothing else, because texts hold U+2028 and U+0085. What a row means
 //! is left to `record`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -51,10 +52,21 @@ impl BankFile {
         Self { name: name.into(), place: Place::Memory(bytes.into()), format: Format::Lines(Packing::Plain) }
     }
 
-    /// Looks at a path.
-    pub(super) fn find(base: &Path, path: &Path) -> Result<Self, IngestError> {
+    /// Looks at a path; a bank on the hub lies where it was fetched to.
+    pub(super) fn find(
+        base: &Path,
+        path: &Path,
+        fetched: Option<&HashMap<PathBuf, PathBuf>>,
+    ) -> Result<Self, IngestError> {
         let name: Arc<str> = path.display().to_string().into();
-        let path = base.join(path);
+        let path = match fetched.and_then(|fetched| fetched.get(path)) {
+            Some(place) => place.clone(),
+            None if name.starts_with("hf:") => {
+                let hint = "fetch it, and name the file; the command `gradus` does so by itself";
+                return Err(IngestError::new(format!("bank `{name}` is on the hub, and was not fetched"), hint));
+            }
+            None => base.join(path),
+        };
         if path.is_dir() {
             let mut files: Vec<_> = std::fs::read_dir(&path)
                 .into_iter()

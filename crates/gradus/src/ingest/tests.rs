@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::BankConfig;
+use crate::config::{Action, BankConfig, Contamination, ContaminationMode, Families};
 
 struct Case {
     dir: Arc<TempDir>,
@@ -43,7 +43,7 @@ impl Case {
 
     #[track_caller]
     fn open_limited(&self, max_row: usize) -> Result<Opened, IngestError> {
-        let ingest = Ingest::read(&self.config, self.dir.path(), None, max_row)?;
+        let ingest = Ingest::read(&self.config, self.dir.path(), Elsewhere::default(), max_row)?;
         adds_up(&ingest);
         Ok(Opened { ingest, _dir: self.dir.clone() })
     }
@@ -272,7 +272,12 @@ fn a_bank_of_which_nothing_is_left_is_an_error_that_says_why() {
 fn the_builtin_bank_comes_from_the_caller() {
     let case = Case::new(&[]);
     let config = Config::read("bank: builtin", &[]).unwrap();
-    let ingest = Ingest::open_with(&config, case.dir.path(), Some(LINES.as_bytes())).unwrap();
+    let ingest = Ingest::open_with(
+        &config,
+        case.dir.path(),
+        Elsewhere { builtin: Some(LINES.as_bytes()), ..Elsewhere::default() },
+    )
+    .unwrap();
     let questions = questions(&ingest);
     assert_eq!((questions.len(), questions[0].source.as_str()), (2, "builtin"));
 }
@@ -602,4 +607,119 @@ fn all_recorded_banks_make_one_bank() {
         summary.contradictions.len(),
         summary.renamed.len()
     );
+}
+
+const POND: &str = "A frog sits at the edge of a round pond with 12 lily pads and jumps from pad to pad; in how many ways can \
+                    it visit all of them?";
+
+/// A bank with a question, one that nearly repeats it, one with other numbers, one with another answer, and another.
+fn murky() -> Case {
+    let rows = [
+        (POND.to_owned(), "7"),
+        (POND.replace("a round", "the round"), "7"),
+        (POND.replace("12", "14"), "8"),
+        (POND.replace("all", "none"), "1"),
+        ("What is 2 + 2?".to_owned(), "4"),
+    ];
+    let lines: Vec<String> =
+        rows.iter().map(|(text, answer)| serde_json::json!({"question": text, "answer": answer}).to_string()).collect();
+    Case::new(&[("bank.jsonl", lines.join("\n").as_bytes())])
+}
+
+#[test]
+fn nothing_is_looked_for_unless_the_config_says_so() {
+    let bank = murky().open().unwrap();
+    assert_eq!((bank.summary().kept, bank.findings().len(), &bank.summary().hygiene), (5, 0, &None));
+}
+
+#[test]
+fn near_duplicates_leave_and_families_and_contradictions_stay() {
+    let mut case = murky();
+    case.config.hygiene.near_duplicates = Action::Report;
+    case.config.hygiene.families = Families::Report;
+    let found = |bank: &Opened| -> Vec<(String, &'static str, String, bool)> {
+        let found = |finding: &Finding| {
+            (finding.source_id.clone(), finding.found.name(), finding.other_source_id.clone(), finding.dropped)
+        };
+        bank.findings().iter().map(found).collect()
+    };
+    let finding = |id: &str, found: &'static str, dropped| (format!("bank/{id}"), found, "bank/1".to_owned(), dropped);
+    let bank = case.open().unwrap();
+    assert_eq!(bank.summary().kept, 5);
+    let mut wanted = [
+        finding("1", "family", false),
+        finding("2", "near_duplicate", false),
+        finding("3", "family", false),
+        finding("4", "contradiction", false),
+    ];
+    assert_eq!(found(&bank), wanted);
+    case.config.hygiene.near_duplicates = Action::Drop;
+    let bank = case.open().unwrap();
+    wanted[1].3 = true;
+    assert_eq!(found(&bank), wanted);
+    assert_eq!(ids(&questions(&bank)), [["bank/1"], ["bank/3"], ["bank/4"], ["bank/5"]]);
+    let [dropped] = bank.dropped() else { panic!("{:?}", bank.dropped()) };
+    assert_eq!((dropped.line, dropped.reason.code), (2, "near_duplicate"));
+    assert!(dropped.reason.detail.contains("`bank/1`: Jaccard 0.8"), "{}", dropped.reason.detail);
+    let warnings = bank.warnings();
+    assert!(warnings[0].starts_with("1 question: nearly repeat an earlier one, and left out"), "{warnings:?}");
+}
+
+#[test]
+fn questions_of_a_benchmark_leave_with_the_matched_span() {
+    let mut case = murky();
+    let exam = serde_json::json!({"id": "e1", "question": POND.replace("12", "$14$")}).to_string();
+    fs::write(case.dir.path().join("exam.jsonl"), format!("{exam}\n{{\"question\": \"Who?\"}}")).unwrap();
+    let against = vec![BankConfig { path: "exam.jsonl".into(), ..BankConfig::default() }];
+    let mut rule = Contamination { against, ..Contamination::default() };
+    case.config.hygiene.decontaminate = Some(rule.clone());
+    let bank = case.open().unwrap();
+    // The others have another number.
+    assert_eq!(ids(&questions(&bank)), [["bank/1"], ["bank/2"], ["bank/4"], ["bank/5"]]);
+    let [dropped] = bank.dropped() else { panic!("{:?}", bank.dropped()) };
+    assert_eq!((dropped.line, dropped.reason.code), (3, "contaminated"));
+    assert!(
+        dropped.reason.detail.contains("exam as ") && dropped.reason.detail.contains("`e1` (same_text, 1.000): A frog")
+    );
+    let hygiene = bank.summary().hygiene.clone().unwrap();
+    let coverage = &hygiene.benchmarks[0];
+    assert_eq!((coverage.bank.as_str(), coverage.n_questions, coverage.n_found), ("exam", 2, 1));
+    assert_eq!((hygiene.contaminated, hygiene.benchmark_variants), (1, 3));
+    for (mode, kept) in [(ContaminationMode::Word8, 1), (ContaminationMode::Omnithought, 1)] {
+        rule.mode = mode;
+        case.config.hygiene.decontaminate = Some(rule.clone());
+        assert_eq!(questions(&case.open().unwrap()).len(), kept, "{mode:?}");
+    }
+    rule.action = Action::Report;
+    case.config.hygiene.decontaminate = Some(rule);
+    assert_eq!((case.open().unwrap().summary().kept, case.open().unwrap().findings().len()), (5, 4));
+}
+
+#[test]
+fn a_bank_that_is_its_own_benchmark_is_an_error_that_says_so() {
+    let mut case = murky();
+    let against = vec![BankConfig { path: "bank.jsonl".into(), ..BankConfig::default() }];
+    case.config.hygiene.decontaminate = Some(Contamination { against, ..Contamination::default() });
+    let error = case.open().unwrap_err();
+    assert!(error.message.contains("5 contaminated") && error.hint.contains("against"), "{error:?}");
+}
+
+#[test]
+fn a_row_can_bring_the_ids_of_all_its_sources() {
+    let bank = b"{\"id\": \"a\", \"source_ids\": [\"a\", \"b\", 3], \"question\": \"q\", \"answer\": 1}\n\
+                 {\"source_ids\": [\"c\", \"b\"], \"question\": \"r\", \"answer\": 1}\n\
+                 {\"id\": \"d\", \"question\": \"q\", \"answer\": 1, \"source_ids\": [\"b\", \"e\"]}";
+    let bank = Case::new(&[("x.jsonl", bank)]).open().unwrap();
+    assert_eq!(ids(&questions(&bank)), [vec!["a", "b", "3", "d", "e"], vec!["c", "b#2"]]);
+    assert_eq!(bank.summary().renamed.len(), 1);
+}
+
+#[test]
+fn levels_can_be_turned() {
+    let mut case = Case::new(&[("x.csv", b"question,answer,level\na,1,1\nb,1,5.0\nc,1,2.5\nd,1,\ne,1,hard\n")]);
+    case.config.bank[0].level1_is_hardest = true;
+    let bank = case.open().unwrap();
+    let levels: Vec<_> = questions(&bank).into_iter().map(|question| question.level).collect();
+    assert_eq!(levels, [Some("5".to_owned()), Some("1".to_owned()), Some("3.5".to_owned()), None, None]);
+    assert_eq!(bank.summary().ignored_fields.get("level"), Some(&1));
 }
