@@ -59,13 +59,14 @@ impl Overlap {
     }
 }
 
-/// Hash over what a level depends on beside question and student: probe, judging, grader, the models that judge, and
-/// the prompts (by their own hash).
+/// Hash over what a level depends on beside question and student: probe, judging, grader, scoring, languages, the models
+/// that judge, and the prompts (by their own hash).
 pub fn settings(config: &Config, prompts: &str) -> String {
     let student = config.student.as_ref().map(|student| json!({ "system": student.system, "extra": student.extra }));
     let model = |model: &Option<crate::config::ModelConfig>| model.as_ref().map(|model| model.model.clone());
     let settings = json!({
-        "probe": config.probe, "judging": config.judging, "grade": config.grade, "student": student,
+        "probe": config.probe, "judging": config.judging, "grade": config.grade, "scoring": config.scoring,
+        "code": config.code, "student": student,
         "judge": model(&config.judge), "prm": model(&config.prm), "prompts": prompts,
     });
     blake3::hash(settings.to_string().as_bytes()).to_hex()[..16].to_owned()
@@ -238,7 +239,13 @@ mod tests {
     fn settings_that_make_another_level_make_another_hash() {
         let of = |yaml: &str| settings(&Config::read(yaml, &[]).unwrap(), "p");
         assert_eq!(of("seed: 1"), of("seed: 2\ndriver: {in_flight: 4}"));
-        for yaml in ["probe: {attempts: 4}", "grade: {tau: .5}", "judge: x", "student: {model: m, system: s}"] {
+        for yaml in [
+            "probe: {attempts: 4}",
+            "grade: {tau: .5}",
+            "scoring: {aggregate: min}",
+            "judge: x",
+            "student: {model: m, system: s}",
+        ] {
             assert_ne!(of(""), of(yaml), "{yaml}");
         }
         assert_ne!(settings(&Config::default(), "p"), settings(&Config::default(), "q"));
