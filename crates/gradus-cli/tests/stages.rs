@@ -210,6 +210,41 @@ fn adaptive_attempts_stop_early_and_are_those_of_the_full_run() {
 }
 
 #[test]
+fn cut_points_come_from_the_bank_if_asked_and_ask_nothing() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, &server, "");
+    let graded = |cuts: &str| -> Value {
+        told(folder, &["grade", "--set", &format!("grade.cuts={cuts}")]);
+        serde_json::from_slice(&std::fs::read(folder.join("gradus-run/metrics.json")).unwrap()).unwrap()
+    };
+    let fixed = graded("fixed");
+    assert_eq!(fixed["grading"]["edges"], serde_json::json!([0.2, 0.4, 0.6, 0.8]));
+    let n_asked = n_requests(&server);
+    let counts = |metrics: &Value| -> Vec<u64> {
+        (0..6).map(|level| metrics["levels"][level]["count"].as_u64().unwrap()).collect()
+    };
+    // Three attempts: scores of 0, 1/3 and 2/3 are not easy.
+    let calibrated = graded("calibrated");
+    let edges: Vec<f64> =
+        calibrated["grading"]["edges"].as_array().unwrap().iter().map(|e| e.as_f64().unwrap()).collect();
+    assert!((edges[0] - 1.0 / 3.0).abs() < 1e-9 && (edges[1] - 2.0 / 3.0).abs() < 1e-9, "{edges:?}");
+    assert!((edges[2] - 2.0 / 3.0).abs() < 1e-9 && edges[3] > 1.0, "{edges:?}");
+    assert_eq!(counts(&calibrated), counts(&fixed), "the score is the pass rate: nothing to mend");
+    let held_out = calibrated["grading"]["held_out"].as_array().unwrap();
+    let n_held_out: u64 = held_out.iter().map(|level| level[0].as_u64().unwrap()).sum();
+    let n_hard: u64 = counts(&fixed)[1..].iter().sum();
+    assert!((1..n_hard).contains(&n_held_out), "{n_held_out} of {n_hard}");
+    let quantile = graded("quantile");
+    assert_eq!(counts(&quantile)[0], counts(&fixed)[0]);
+    assert_ne!(quantile["grading"]["edges"], fixed["grading"]["edges"]);
+    assert_eq!(n_requests(&server), n_asked);
+    let refused = gradus(folder, &["grade", "--set", "grade.cuts=calibrated", "--set", "probe.attempts=1"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
 fn a_sample_borrows_shares_or_levels_from_another_run() {
     let server = start();
     let folder = tempfile::tempdir().unwrap();

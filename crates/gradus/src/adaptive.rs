@@ -3,7 +3,7 @@
 //! Two reasons to stop: the level is the same whatever the attempts left would bring, or the credible interval of the
 //! pass rate is narrow enough. Easy and hopeless questions stop early, the ones between are asked on.
 
-use crate::config::{Adaptive, Easy, Grade, Grader};
+use crate::config::{Adaptive, Cuts, Easy, Grade, Grader};
 use crate::grade::level;
 
 /// What the attempts of a question came to so far, in order: right, wrong, or not countable.
@@ -72,6 +72,8 @@ impl Tally {
         let (least, most) = (f64::from(self.n_correct) / all, f64::from(self.n_correct + n_left) / all);
         match grade.grader {
             Grader::FirstCorrect => self.first_correct,
+            // Where the cut points lie is known when all questions are.
+            Grader::PassRate if grade.cuts != Cuts::Fixed => least >= grade.tau,
             Grader::PassRate => {
                 let of = |rate: f64| if rate >= grade.tau { 0 } else { level(&grade.edges, rate) };
                 of(least) == of(most)

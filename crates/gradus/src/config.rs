@@ -227,7 +227,10 @@ pub struct Grade {
     pub easy: Easy,
     /// Least pass rate of an easy question, for `pass_rate`. A guess.
     pub tau: f64,
-    /// Cut points of the score: below the first is level 5, from the last on level 1. A guess.
+    /// Where the cut points between the levels come from.
+    pub cuts: Cuts,
+    /// Cut points of the score: below the first is level 5, from the last on level 1. A guess. With `cuts: calibrated`,
+    /// cut points of the pass rate that a score stands for.
     pub edges: [f64; 4],
     /// What a truncated attempt counts.
     pub on_truncated: OnTruncated,
@@ -239,10 +242,23 @@ impl Default for Grade {
             grader: Grader::FirstCorrect,
             easy: Easy::FirstCorrect,
             tau: 0.9,
+            cuts: Cuts::Fixed,
             edges: [0.2, 0.4, 0.6, 0.8],
             on_truncated: OnTruncated::Wrong,
         }
     }
+}
+
+/// Where the cut points between levels come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cuts {
+    /// `edges`, as they stand.
+    Fixed,
+    /// The bank's scores: each level gets a fifth of the questions that are not easy, as far as ties allow.
+    Quantile,
+    /// The scores at which the measured pass rate of this student crosses `edges`. Fitted on half of the questions.
+    Calibrated,
 }
 
 /// What gives a question its level.
@@ -534,6 +550,13 @@ impl Config {
         if !self.grade.edges.windows(2).all(|pair| pair[0] < pair[1]) {
             return wrong("grade.edges", "four rising numbers", format!("{:?}", self.grade.edges));
         }
+        if self.grade.cuts == Cuts::Calibrated && self.probe.attempts < 2 {
+            return wrong(
+                "probe.attempts",
+                "at least 2 for `grade.cuts: calibrated`: a pass rate of one attempt is 0 or 1",
+                "1".into(),
+            );
+        }
         if self.grade.on_truncated == OnTruncated::RetryLonger
             && self.probe.longer_max_tokens.is_none_or(|longer| longer <= self.probe.sampling.max_tokens)
         {
@@ -589,6 +612,7 @@ mod tests {
             "probe: {attempts: 1, adaptive: {min_attempts: 2}}",
             "probe: {attempts: 4, adaptive: {max_width: 1.5}}",
             "grade: {edges: [.5, .4, .6, .7]}",
+            "grade: {cuts: calibrated}",
             "distil: {correct: 3, tries: 2}",
             "sample: {weights: [0, 0, 0, 0, 0]}",
         ] {

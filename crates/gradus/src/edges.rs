@@ -2,6 +2,27 @@
 //!
 //! A level is 5 below the first edge and 1 from the last on ([`crate::grade`]).
 
+use crate::config::{Cuts, Grade};
+use crate::question::QuestionId;
+
+/// The edges of a bank, from its questions that are not easy. The fixed ones, if there is nothing to take them from.
+pub fn of_bank(config: &Grade, measured: &[(QuestionId, Measured)]) -> [f64; 4] {
+    let edges = match config.cuts {
+        Cuts::Fixed => None,
+        Cuts::Quantile => quantile(&measured.iter().map(|(_, one)| one.score).collect::<Vec<_>>()),
+        Cuts::Calibrated => {
+            let fitted: Vec<Measured> = measured.iter().filter(|(id, _)| is_fitted(*id)).map(|(_, one)| *one).collect();
+            calibrated(&fitted, &config.edges)
+        }
+    };
+    edges.unwrap_or(config.edges)
+}
+
+/// Whether a question is of the half that calibration is fitted on; the others show what it is worth.
+pub fn is_fitted(id: QuestionId) -> bool {
+    id.number().is_multiple_of(2)
+}
+
 /// Edges that give each level a fifth of the scores, as far as ties allow (lower quantiles). None without scores.
 pub fn quantile(scores: &[f64]) -> Option<[f64; 4]> {
     let mut sorted = scores.to_vec();

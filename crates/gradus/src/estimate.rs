@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use gradus_model::{Completion, Finish, Identity, ScoreForm, Usage};
 use serde::Serialize;
 
-use crate::config::{Config, Price};
+use crate::config::{Config, Cuts, Price};
 use crate::derive::{Derived, derive, missing};
 use crate::distil;
 use crate::driver::{Failures, answer};
@@ -90,7 +90,8 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     probing.unwritten = Unwritten::of(plan, &means);
     let mut graded = Vec::new();
     let mut n_questions = 0;
-    let mut complete = true;
+    // Cut points taken from the bank are known when the run has been.
+    let mut complete = config.grade.cuts == Cuts::Fixed;
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         n_questions += 1;

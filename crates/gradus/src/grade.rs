@@ -103,6 +103,13 @@ pub struct Graded {
 }
 
 impl Graded {
+    /// Sets the level by other edges.
+    pub fn cut(&mut self, edges: &[f64; 4]) {
+        if let (Ok(Level::Hard(_)), Some(score)) = (&self.level, self.score) {
+            self.level = Ok(Level::Hard(level(edges, score)));
+        }
+    }
+
     /// Share of correct ones among the countable, with its 95 % interval (Wilson).
     pub fn pass_rate(&self) -> Option<(f64, f64, f64)> {
         (self.n_countable > 0).then(|| {

@@ -451,7 +451,7 @@ impl Metrics {
         if metrics.count_levels(&tables, &config.probe)? {
             let graded = metrics.levels.iter().filter(|level| level.level != "ungraded").map(|level| level.count);
             step("graded", "questions", graded.sum());
-            metrics.grading = grading::count(&tables, &metrics.drops)?;
+            metrics.grading = grading::count(&tables, &config.grade, &metrics.drops)?;
         }
         if metrics.count_sample(&tables, &config.sample)? {
             step("sampled", "questions", metrics.sample.as_ref().map_or(0, |sample| sample.drawn));

@@ -14,7 +14,7 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Value, json};
 
-use crate::config::{Config, Easy, Grader, Price, SampleBy, SamplingConfig};
+use crate::config::{Config, Cuts, Easy, Grader, Price, SampleBy, SamplingConfig};
 use crate::metrics::{Grading, LevelCount, Metrics, ReasonShare, RoleUse};
 use crate::tables::TableError;
 use charts::{Bar, Pair, Part, Point};
@@ -381,7 +381,11 @@ fn settings(config: &Config, metrics: &Metrics) -> Value {
     if config.grade.grader == Grader::PassRate || scores_wrong && config.grade.easy == Easy::PassRate {
         rows.push(("grade.tau", config.grade.tau.to_string(), guess(config.grade.tau == standard.grade.tau)));
     }
+    let cut = cut(config, metrics);
     rows.push(("grade.edges", format!("{:?}", config.grade.edges), guess(config.grade.edges == standard.grade.edges)));
+    if config.grade.cuts != Cuts::Fixed {
+        rows.push(("grade.cuts", name(&config.grade.cuts), &cut));
+    }
     rows.push(("grade.on_truncated", name(&config.grade.on_truncated), ""));
     if let Ok(Some(_)) = config.scored_by() {
         let same = config.scoring.aggregate == standard.scoring.aggregate;
@@ -426,6 +430,23 @@ fn settings(config: &Config, metrics: &Metrics) -> Value {
     rows.push(("export.think", name(&config.export.think), ""));
     rows.push(("seed", config.seed.to_string(), ""));
     rows.into_iter().map(|(key, value, note)| json!({"key": key, "value": value, "note": note})).collect()
+}
+
+/// Where the levels were cut, and what that is worth.
+fn cut(config: &Config, metrics: &Metrics) -> String {
+    let Some(grading) = &metrics.grading else { return String::new() };
+    let edges = grading.edges.map(|edge| format!("{edge:.3}")).join(", ");
+    if config.grade.cuts == Cuts::Quantile {
+        return format!(
+            "cut at {edges}: a fifth of the questions that are not easy in each level, as far as ties allow"
+        );
+    }
+    let rates = grading.held_out.iter().zip(1..).map(|((n, rate), level)| match rate {
+        Some(rate) => format!("{level}: {rate:.2} ({n})"),
+        None => format!("{level}: -"),
+    });
+    let rates = rates.collect::<Vec<_>>().join(", ");
+    format!("cut at {edges}, fitted on half of the questions; pass rates by level in the other half: {rates}")
 }
 
 /// What stopping early saved.

@@ -12,10 +12,11 @@ use tokio::runtime::Runtime;
 
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
-use crate::config::Config;
+use crate::config::{Config, Cuts};
 use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Distil};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
+use crate::edges::{self, Measured};
 use crate::grade::{self, Graded, GradedQuestion, Grading};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
@@ -31,7 +32,7 @@ use crate::tables::{
     TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
-use crate::work::{Next, Reason};
+use crate::work::{Answered, Next, Reason};
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -385,18 +386,21 @@ impl<W: World> Run<'_, W> {
         let student = &self.plan.probe.asker.model.name;
         let prompts = self.plan.probe.asker.prompts.hash();
         let mut levelled = Vec::new();
+        let next =
+            |question: &Question, answers: &[_]| grade::next(&self.plan.probe, &self.plan.grade, question, answers);
+        let edges = self.edges(next, &reader, &probed.failures)?;
         for question in questions(&self.tables)? {
             let question = question?;
             let id = question.id.to_string();
-            let next =
-                |question: &Question, answers: &[_]| grade::next(&self.plan.probe, &self.plan.grade, question, answers);
-            let GradedQuestion { probed, scored, graded } = match derive(&question, next, &reader, &probed.failures)? {
-                Derived::Done(graded) => graded,
-                Derived::Drop(reason) => {
-                    shared.drop(id, "question", "probe", &reason)?;
-                    continue;
-                }
-            };
+            let GradedQuestion { probed, scored, mut graded } =
+                match derive(&question, next, &reader, &probed.failures)? {
+                    Derived::Done(graded) => graded,
+                    Derived::Drop(reason) => {
+                        shared.drop(id, "question", "probe", &reason)?;
+                        continue;
+                    }
+                };
+            graded.cut(&edges);
             for judged in &probed.attempts {
                 let attempt_id = judged.key.short();
                 let (completion, verdict) = match &judged.result {
@@ -472,6 +476,29 @@ impl<W: World> Run<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// The cut points between levels; those that depend on the bank take a pass of their own over it.
+    fn edges(
+        &self,
+        next: impl Fn(&Question, &[Answered]) -> Next<GradedQuestion>,
+        reader: &Reader,
+        failures: &Failures,
+    ) -> Result<[f64; 4], RunError> {
+        let config = &self.config.grade;
+        let mut measured = Vec::new();
+        if config.cuts == Cuts::Fixed {
+            return Ok(config.edges);
+        }
+        for question in questions(&self.tables)? {
+            let question = question?;
+            if let Derived::Done(GradedQuestion { graded, .. }) = derive(&question, &next, reader, failures)?
+                && let (Some(score), Some((pass_rate, ..))) = (graded.score, graded.pass_rate())
+            {
+                measured.push((question.id, Measured { score, pass_rate, n: f64::from(graded.n_countable) }));
+            }
+        }
+        Ok(edges::of_bank(config, &measured))
     }
 
     fn write_sample(

@@ -5,6 +5,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{DropCount, Share};
+use crate::config::{Cuts, Grade};
+use crate::edges::{Measured, is_fitted, of_bank};
+use crate::level::Level;
+use crate::question::QuestionId;
 use crate::tables::{LevelRow, ScoreRow, TableError, each};
 
 /// Who gave the levels, and how much could not be graded.
@@ -16,6 +20,13 @@ pub struct Grading {
     pub ungraded: Vec<ReasonShare>,
     /// What a model said of wrong attempts; none if the grader asks no model.
     pub scoring: Option<Scoring>,
+    /// The cut points between the levels 5 to 1.
+    #[serde(default)]
+    pub edges: [f64; 4],
+    /// With `grade.cuts: calibrated`: of the half of the questions that it was not fitted on, by level 1 to 5, how many
+    /// there are and their mean pass rate.
+    #[serde(default)]
+    pub held_out: Vec<(u64, Option<f64>)>,
 }
 
 /// How often something is so for a reason.
@@ -49,11 +60,24 @@ pub struct Scoring {
 }
 
 /// Counts the tables of levels and scores. `drops` are all that left, by stage and reason.
-pub(super) fn count(tables: &Path, drops: &[DropCount]) -> Result<Option<Grading>, TableError> {
+pub(super) fn count(tables: &Path, config: &Grade, drops: &[DropCount]) -> Result<Option<Grading>, TableError> {
     let mut grading: Option<Grading> = None;
     let mut n_probed = 0;
     let mut n_scored = 0;
+    let mut measured = Vec::new();
+    let mut held_out = [(0_u64, 0.0); 5];
     each::<LevelRow>(tables, |row| {
+        if config.cuts != Cuts::Fixed
+            && let (Some(score), Some(pass_rate), Some(id)) =
+                (row.score, row.pass_rate, QuestionId::parse(&row.question_id))
+        {
+            measured.push((id, Measured { score, pass_rate, n: row.n_countable as f64 }));
+            if let (false, Some(Level::Hard(level))) = (is_fitted(id), Level::parse(&row.level)) {
+                let (n, sum) = &mut held_out[usize::from(level) - 1];
+                *n += 1;
+                *sum += pass_rate;
+            }
+        }
         n_probed += 1;
         n_scored += row.n_scored.max(0) as u64;
         grading.get_or_insert_with(|| Grading {
@@ -65,9 +89,15 @@ pub(super) fn count(tables: &Path, drops: &[DropCount]) -> Result<Option<Grading
             }),
             grader: row.grader.clone(),
             ungraded: Vec::new(),
+            edges: [0.0; 4],
+            held_out: Vec::new(),
         });
     })?;
     let Some(mut grading) = grading else { return Ok(None) };
+    grading.edges = of_bank(config, &measured);
+    if config.cuts == Cuts::Calibrated {
+        grading.held_out = held_out.map(|(n, sum)| (n, (n > 0).then(|| sum / n as f64))).to_vec();
+    }
     let of = |kind: &str, n: u64| {
         let left = drops.iter().filter(|drop| drop.stage == "grade" && drop.item_kind == kind);
         left.map(|drop| ReasonShare { reason: drop.reason.clone(), share: Share::of(drop.count.min(n), n) })
