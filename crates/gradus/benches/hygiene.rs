@@ -11,7 +11,7 @@ use gradus::config::{Action, BankConfig, Config, Families, Hygiene};
 use gradus::hygiene::near::{Found, Near};
 use gradus::hygiene::text::mix;
 use gradus::ingest::Ingest;
-use gradus::question::{Kind, Question, QuestionId};
+use gradus::question::{Kind, Question};
 
 /// Words that questions are made of, in a distribution like that of a language.
 const VOCABULARY: u64 = 20_000;
@@ -20,7 +20,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let n: u64 = arguments.next().map_or(1_000_000, |n| n.parse().expect("a number of questions"));
     let mut near = Near::new(0.8, 3);
-    (0..n).for_each(|i| near.add(&question(text(i, n))));
+    (0..n).for_each(|i| near.add(&question(&text(i, n))));
     println!("{n} questions added: {:.0} CPU seconds, {:.0} MB at most", cpu_seconds(), peak_mb());
     let found = near.find();
     println!("compared: {:.0} CPU seconds, {:.0} MB at most", cpu_seconds(), peak_mb());
@@ -109,22 +109,8 @@ fn word(mut n: u64) -> String {
     word + " "
 }
 
-fn question(text: String) -> Question {
-    Question {
-        id: QuestionId::of(Kind::Math, &text, &[]),
-        source_ids: ["q".to_owned()].into(),
-        kind: Kind::Math,
-        text,
-        references: vec!["1".into()],
-        tolerance: None,
-        tests: None,
-        starter: String::new(),
-        options: Vec::new(),
-        level: None,
-        subject: None,
-        source: "s".into(),
-        license: None,
-    }
+fn question(text: &str) -> Question {
+    Question { references: vec!["1".into()], ..Question::bare(Kind::Math, text) }
 }
 
 /// CPU time of this process, user and system.

@@ -14,6 +14,27 @@ use unicode_normalization::UnicodeNormalization;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QuestionId(u64);
 
+impl Question {
+    /// A question of which nothing is known but its text, which is its id in the bank too.
+    pub fn bare(kind: Kind, text: &str) -> Self {
+        Self {
+            id: QuestionId::of(kind, text, &[]),
+            source_ids: [text.to_owned()].into(),
+            kind,
+            text: text.to_owned(),
+            references: Vec::new(),
+            tolerance: None,
+            tests: None,
+            starter: String::new(),
+            options: Vec::new(),
+            level: None,
+            subject: None,
+            source: String::new(),
+            license: None,
+        }
+    }
+}
+
 impl QuestionId {
     /// Id of the question with this kind, text and options.
     pub fn of(kind: Kind, text: &str, options: &[String]) -> Self {

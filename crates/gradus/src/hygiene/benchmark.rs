@@ -462,19 +462,9 @@ mod tests {
 
     fn question(text: &str) -> Question {
         Question {
-            id: QuestionId::of(Kind::Math, text, &[]),
             source_ids: [format!("id of {text:.10}")].into(),
-            kind: Kind::Math,
-            text: text.to_owned(),
             references: vec!["1".into()],
-            tolerance: None,
-            tests: None,
-            starter: String::new(),
-            options: Vec::new(),
-            level: None,
-            subject: None,
-            source: "s".into(),
-            license: None,
+            ..Question::bare(Kind::Math, text)
         }
     }
 

@@ -349,25 +349,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::question::QuestionId;
 
     fn question(text: &str, answer: &str) -> Question {
         let references = if answer.is_empty() { Vec::new() } else { vec![answer.to_owned()] };
-        Question {
-            id: QuestionId::of(Kind::Math, text, &[]),
-            source_ids: [text.to_owned()].into(),
-            kind: Kind::Math,
-            text: text.to_owned(),
-            references,
-            tolerance: None,
-            tests: None,
-            starter: String::new(),
-            options: Vec::new(),
-            level: None,
-            subject: None,
-            source: "s".into(),
-            license: None,
-        }
+        Question { references, ..Question::bare(Kind::Math, text) }
     }
 
     fn find(questions: &[(&str, &str)]) -> Found {

@@ -1,28 +1,12 @@
 //! Questions, completions and outcomes of tests, plain but for what a test is about.
 
-use std::sync::Arc;
-
-use gradus::question::{Kind, Question, QuestionId};
+use gradus::question::{Kind, Question};
 use gradus_model::{Completion, Finish, Usage};
 use gradus_sandbox::{Status, TestOutcome};
 
 /// A question that nothing but its text is known of.
 pub(crate) fn question(kind: Kind, text: &str) -> Question {
-    Question {
-        id: QuestionId::of(kind, text, &[]),
-        source_ids: Arc::new([text.to_owned()]),
-        kind,
-        text: text.to_owned(),
-        references: Vec::new(),
-        tolerance: None,
-        tests: None,
-        starter: String::new(),
-        options: Vec::new(),
-        level: None,
-        subject: None,
-        source: "test".to_owned(),
-        license: None,
-    }
+    Question { source: "test".to_owned(), ..Question::bare(kind, text) }
 }
 
 pub(crate) fn completion(answer: Option<String>, finish: Finish) -> Completion {
