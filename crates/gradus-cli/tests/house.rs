@@ -165,10 +165,11 @@ fn tests_stand_last() {
     for path in shipped() {
         let text = read(&path);
         let Some((_, tests)) = text.split_once("#[cfg(test)]\n") else { continue };
+        let tests = tests.trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ");
         let behind = tests
             .strip_prefix("mod tests {\n")
             .map(|tests| tests.split_once("\n}\n").expect("a module ends").1)
-            .or_else(|| tests.trim_start_matches("pub(crate) ").strip_prefix("mod tests;\n"));
+            .or_else(|| tests.strip_prefix("mod tests;\n"));
         assert_eq!(behind, Some(""), "{path}: behind `#[cfg(test)]` stands more than one module");
     }
 }

@@ -179,7 +179,7 @@ fn built_in() -> BTreeMap<String, Language> {
         "rustc --edition 2021 -O -o {dir}/main {dir}/main.rs",
         "{dir}/main",
         "rs",
-        "fn main() { let mut s = String::new(); std::io::stdin().read_line(&mut s).unwrap(); print!(\"{s}\"); }\n",
+        include_str!("probe_rust.txt"),
     );
     let javascript = Language {
         memory: MemoryLimit::Data,

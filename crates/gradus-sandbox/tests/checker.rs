@@ -106,7 +106,10 @@ print('nothing')";
     check(lists, leaves, [Passed; 2]);
     // And a program finds nothing of the checker and of what it compares with.
     let peeks = "import os
-found = [name for top in ('.', '..') for name in (os.listdir(top) if os.access(top, os.R_OK) else [])]
+found = []
+for top in ('.', '..'):
+    try: found += os.listdir(top)
+    except OSError: pass
 seen = any('expected' in name or 'checker' in name for name in found)
 n = int(input())
 print(*((n, 0) if not seen else (n, 1)))";
