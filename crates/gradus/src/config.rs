@@ -195,7 +195,7 @@ pub struct Adaptive {
 
 impl Default for Adaptive {
     fn default() -> Self {
-        Self { min_attempts: 2, max_width: 0.7 }
+        Self { min_attempts: 4, max_width: 0.4 }
     }
 }
 
