@@ -9,6 +9,7 @@ mod bank;
 mod commands;
 mod error;
 mod models;
+mod prices;
 mod progress;
 mod session;
 mod world;

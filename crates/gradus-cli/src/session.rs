@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::error::{CommandError, Kind};
 use crate::models::{self, Env, Opened};
+use crate::prices;
 use crate::progress::Progress;
 use crate::world::{LiveWorld, Returned, Role};
 
@@ -105,6 +106,7 @@ pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, Co
     for run in [&mut config.sample.shares_from, &mut config.sample.levels_from].into_iter().flatten() {
         *run = base.join(&*run);
     }
+    prices::fill(&mut config, &base)?;
     Ok(Configured { config, base })
 }
 
@@ -224,6 +226,7 @@ pub(crate) fn cast(
     let named = std::iter::once((Source::Student, "student".to_owned(), student))
         .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
     for (source, role, model) in named {
+        prices::check(&configured.config, &role, model)?;
         // A model that plays two roles is loaded once.
         let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
             Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
@@ -301,6 +304,7 @@ impl Session {
             world: self.world.clone(),
             ledger: self.ledger.clone(),
             config: config.driver.clone(),
+            budget: config.budget,
             offline: self.offline,
             stop: stopping,
         };
@@ -317,7 +321,8 @@ impl Session {
         progress.finish();
         let ran = ran?;
         match &ran.ended {
-            None => Ok(ran),
+            // The budget is used up, but there are tables: what it came to is told first.
+            None | Some((_, Ended::Budget(_))) => Ok(ran),
             Some((phase, Ended::Stopped)) => Err(CommandError::new(
                 Kind::Interrupted,
                 format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
