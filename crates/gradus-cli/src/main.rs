@@ -10,6 +10,7 @@ mod commands;
 mod error;
 mod hub;
 mod models;
+mod prices;
 mod progress;
 mod session;
 mod world;

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::error::{CommandError, Kind};
 use crate::models::{self, Env, Opened};
+use crate::prices;
 use crate::progress::Progress;
 use crate::world::{LiveWorld, Returned, Role};
 
@@ -105,6 +106,7 @@ pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, Co
     for run in [&mut config.sample.shares_from, &mut config.sample.levels_from].into_iter().flatten() {
         *run = base.join(&*run);
     }
+    prices::fill(&mut config, &base)?;
     Ok(Configured { config, base })
 }
 
@@ -228,6 +230,7 @@ pub(crate) fn cast(
         .chain(scored_by.iter().map(|scored_by| (Source::Grader, scored_by.role.to_owned(), scored_by.model)))
         .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
     for (source, role, model) in named {
+        prices::check(&configured.config, &role, model)?;
         // A model that plays two roles is loaded once.
         let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
             Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
@@ -316,7 +319,8 @@ impl Session {
         progress.finish();
         let ran = ran?;
         match &ran.ended {
-            None => {
+            // With a budget that is used up there are tables all the same: what it came to is told first.
+            None | Some((_, Ended::Budget(_))) => {
                 write_findings(&self.ingest, &tables)?;
                 Ok(ran)
             }
@@ -346,6 +350,7 @@ impl Session {
             world: self.world.clone(),
             ledger: self.ledger.clone(),
             config: self.configured.config.driver.clone(),
+            budget: self.configured.config.budget,
             offline: self.offline,
             stop: stopping,
         };
@@ -368,6 +373,8 @@ pub(crate) fn ended_early(phase: Phase, ended: &Ended) -> CommandError {
             format!("stopped while asking ({}); everything that was answered is in the ledger", phase.name()),
         )
         .hint("the same command goes on where this one stopped"),
+        Ended::Budget(_) => CommandError::new(Kind::Quota, format!("the budget is used up ({})", phase.name()))
+            .hint("raise `budget`, and the same command goes on: what was answered is in the ledger"),
         Ended::Fault(fault) => {
             let kind = match fault.kind {
                 gradus_model::FaultKind::Quota => Kind::Quota,

@@ -58,7 +58,8 @@ impl Prices {
         let entries: BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(json).map_err(|error| BadPrices(error.to_string()))?;
         let fine = |price: &f64| price.is_finite() && *price >= 0.0;
-        let per_million = |price: Option<f64>| price.filter(fine).map(|price| price * 1e6);
+        // Rounded to a billionth of a dollar: 1.4e-6 a token are 1.4 a million, not 1.3999999999999999.
+        let per_million = |price: Option<f64>| price.filter(fine).map(|price| (price * 1e15).round() / 1e9);
         let mut prices = BTreeMap::new();
         for (name, entry) in entries {
             // `sample_spec` describes the format and is no model.

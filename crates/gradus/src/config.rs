@@ -77,6 +77,12 @@ pub struct Config {
     pub export: Export,
     /// How the outside world is asked.
     pub driver: Driver,
+    /// What all models together may use, over all sessions of a run directory.
+    pub budget: Budget,
+    /// Lists of prices for models that name none.
+    #[serde(deserialize_with = "one_or_many")]
+    #[schemars(with = "OneOrMany<PricesConfig>")]
+    pub prices: Vec<PricesConfig>,
 }
 
 /// One file of questions.
@@ -424,13 +430,24 @@ pub struct Distil {
     pub tries: u32,
     /// Fewest correct chains of thought over all teachers for a question to be kept (OmniThought: 2).
     pub min_correct: u32,
+    /// Most US dollars that all teachers may use for one question.
+    pub max_usd_per_question: Option<f64>,
+    /// Most tokens that all teachers may use for one question, read and written.
+    pub max_tokens_per_question: Option<u64>,
     /// How to sample.
     pub sampling: SamplingConfig,
 }
 
 impl Default for Distil {
     fn default() -> Self {
-        Self { correct: 1, tries: 4, min_correct: 1, sampling: SamplingConfig::default() }
+        Self {
+            correct: 1,
+            tries: 4,
+            min_correct: 1,
+            max_usd_per_question: None,
+            max_tokens_per_question: None,
+            sampling: SamplingConfig::default(),
+        }
     }
 }
 
@@ -470,11 +487,13 @@ pub struct Export {
     pub formats: Vec<Format>,
     /// What to do with a response that has no thinking part.
     pub think: Think,
+    /// Which questions go into the formats for reinforcement learning.
+    pub rl: Rl,
 }
 
 impl Default for Export {
     fn default() -> Self {
-        Self { formats: vec![Format::Trl, Format::Messages], think: Think::Keep }
+        Self { formats: vec![Format::Trl, Format::Messages], think: Think::Keep, rl: Rl::default() }
     }
 }
 
@@ -486,6 +505,36 @@ pub enum Format {
     Trl,
     /// Chat messages: loss on all tokens unless the trainer masks.
     Messages,
+    /// Questions with references for verl's reinforcement learning.
+    Verl,
+    /// Questions with references for TRL's GRPO and RLOO.
+    TrlGrpo,
+}
+
+impl Format {
+    /// Whether its rows are questions with references, not chains of thought.
+    pub fn is_rl(self) -> bool {
+        matches!(self, Self::Verl | Self::TrlGrpo)
+    }
+}
+
+/// Which questions go into the formats for reinforcement learning: those that the student solves now and then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rl {
+    /// Least pass rate of the student, 0..=1.
+    pub min_pass_rate: f64,
+    /// Greatest pass rate of the student, 0..=1.
+    pub max_pass_rate: f64,
+    /// What verl chooses its reward function by; by the kind of question if absent.
+    pub data_source: Option<String>,
+}
+
+/// All questions that have a pass rate.
+impl Default for Rl {
+    fn default() -> Self {
+        Self { min_pass_rate: 0.0, max_pass_rate: 1.0, data_source: None }
+    }
 }
 
 /// What to do with a response that has no thinking part.
@@ -514,6 +563,26 @@ impl Default for Driver {
     fn default() -> Self {
         Self { in_flight: 256, max_tries: 8, give_up_after_s: 1_800 }
     }
+}
+
+/// What all models together may use. What the ledger of the run directory holds counts, whoever asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Most US dollars; every model then needs a price.
+    pub max_usd: Option<f64>,
+    /// Most tokens, read and written.
+    pub max_tokens: Option<u64>,
+}
+
+/// A list of prices by model name: JSON as `model_prices_and_context_window.json` has it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PricesConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Day on which these prices held, `YYYY-MM-DD`.
+    pub as_of: Option<String>,
 }
 
 impl Config {
@@ -594,11 +663,67 @@ impl Config {
         if self.driver.in_flight == 0 || self.driver.max_tries == 0 {
             return wrong("driver.in_flight and driver.max_tries", "at least 1", "0".into());
         }
+        for (path, dollars) in
+            [("budget.max_usd", self.budget.max_usd), ("distil.max_usd_per_question", self.distil.max_usd_per_question)]
+        {
+            if dollars.is_some_and(|dollars| !(dollars.is_finite() && dollars >= 0.0)) {
+                return wrong(path, "a number from 0 on", format!("{dollars:?}"));
+            }
+        }
+        for (path, as_of) in self.days() {
+            if !is_day(as_of) {
+                return wrong(&path, "a day as `YYYY-MM-DD`", as_of.to_owned());
+            }
+        }
+        for (path, model) in self.models() {
+            let prices =
+                model.price.iter().flat_map(|price| [Some(price.input), price.cached_input, Some(price.output)]);
+            if let Some(odd) = prices.flatten().find(|price| !(price.is_finite() && *price >= 0.0)) {
+                return wrong(&format!("{path}.price"), "numbers from 0 on", odd.to_string());
+            }
+        }
         if self.select.per_question == 0 {
             return wrong("select.per_question", "at least 1", "0".into());
         }
+        let rl = &self.export.rl;
+        if !(0.0 <= rl.min_pass_rate && rl.min_pass_rate <= rl.max_pass_rate && rl.max_pass_rate <= 1.0) {
+            let found = format!("{} to {}", rl.min_pass_rate, rl.max_pass_rate);
+            return wrong("export.rl.min_pass_rate and export.rl.max_pass_rate", "a window within 0 to 1", found);
+        }
         Ok(self)
     }
+
+    /// Every model with the place where it is named.
+    pub fn models(&self) -> impl Iterator<Item = (String, &ModelConfig)> {
+        let one = |role: &str, model| Option::map(model, |model| (role.to_owned(), model));
+        let teachers = self.teacher.iter().enumerate().map(|(at, model)| (format!("teacher[{at}]"), model));
+        let others = [("judge", self.judge.as_ref()), ("prm", self.prm.as_ref())];
+        one("student", self.student.as_ref())
+            .into_iter()
+            .chain(teachers)
+            .chain(others.into_iter().filter_map(move |(role, model)| one(role, model)))
+    }
+
+    /// Every day with the place where it is named.
+    fn days(&self) -> impl Iterator<Item = (String, &str)> {
+        let of_models = self
+            .models()
+            .filter_map(|(path, model)| Some((format!("{path}.price.as_of"), model.price.as_ref()?.as_of.as_deref()?)));
+        let of_lists = self.prices.iter().filter_map(|prices| prices.as_of.as_deref());
+        of_models.chain(of_lists.map(|as_of| ("prices.as_of".to_owned(), as_of)))
+    }
+}
+
+/// Whether this is a day as `YYYY-MM-DD`; months of 31 days are believed.
+fn is_day(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts[..] else { return false };
+    let within = |text: &str, n_digits: usize, least: u32, most: u32| {
+        text.len() == n_digits
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+            && text.parse().is_ok_and(|number: u32| (least..=most).contains(&number))
+    };
+    within(year, 4, 0, 9999) && within(month, 2, 1, 12) && within(day, 2, 1, 31)
 }
 
 #[cfg(test)]
@@ -615,6 +740,11 @@ mod tests {
             "grade: {cuts: calibrated}",
             "distil: {correct: 3, tries: 2}",
             "sample: {weights: [0, 0, 0, 0, 0]}",
+            "budget: {max_usd: -1}",
+            "distil: {max_usd_per_question: .nan}",
+            "prices: {path: p.json, as_of: today}",
+            "student: {model: smollm2, price: {input: -1, output: 0}}",
+            "export: {rl: {min_pass_rate: 0.9, max_pass_rate: 0.1}}",
         ] {
             assert!(Config::read(yaml, &[]).is_err(), "{yaml}");
         }

@@ -1,10 +1,15 @@
-//! Chains of thought from the teachers: asked again until enough are right or the tries run out.
+//! Chains of thought from the teachers: asked again until enough are right, or the tries or the question's budget run
+//! out.
+
+use gradus_model::Usage;
+use gradus_model::price::Price;
 
 use crate::attempt::Source;
+use crate::budget::{self, Spend};
 use crate::judge::{self, Judge, Judged, find};
 use crate::prompt::Asker;
 use crate::question::Question;
-use crate::work::{Answered, Next, Slot, Step};
+use crate::work::{Answered, Next, Outcome, Slot, Step, Work};
 
 /// How chains of thought are asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +20,52 @@ pub struct Distil {
     pub correct: u32,
     /// Most attempts per question and teacher.
     pub tries: u32,
+    /// What may be used for one question.
+    pub allowance: Allowance,
     /// How attempts are judged.
     pub judge: Judge,
+}
+
+/// What all teachers together may use for one question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Allowance {
+    /// Most US dollars.
+    pub max_usd: Option<f64>,
+    /// Most tokens, read and written.
+    pub max_tokens: Option<u64>,
+    /// The teachers' prices, in the config's order.
+    pub prices: Vec<Option<Price>>,
+}
+
+impl Allowance {
+    fn is_unlimited(&self) -> bool {
+        self.max_usd.is_none() && self.max_tokens.is_none()
+    }
+
+    fn allows_another(&self, committed: Spend) -> bool {
+        committed.is_below(self.max_usd, self.max_tokens)
+    }
+
+    fn spend(&self, teacher: u16, usage: &Usage, told_usd: Option<f64>) -> Spend {
+        let price = self.prices.get(usize::from(teacher)).and_then(Option::as_ref);
+        let usd = told_usd.or_else(|| price?.cost(usage)).unwrap_or(0.0);
+        Spend { usd, tokens: budget::tokens(usage).unwrap_or(0) }
+    }
+
+    /// What an answer used; the worst case of what was asked if its server did not count.
+    fn used(&self, teacher: u16, work: &Work, outcome: &Outcome) -> Spend {
+        match outcome {
+            Outcome::Completed(completion) if budget::tokens(&completion.usage).is_some() => {
+                self.spend(teacher, &completion.usage, completion.cost_usd)
+            }
+            Outcome::Completed(_) => self.worst_case(teacher, work),
+            _ => Spend::default(),
+        }
+    }
+
+    fn worst_case(&self, teacher: u16, work: &Work) -> Spend {
+        work.task.worst_case().map_or_else(Spend::default, |usage| self.spend(teacher, &usage, None))
+    }
 }
 
 /// All chains of thought for a question: the right, the wrong and the failed.
@@ -24,28 +73,51 @@ pub struct Distil {
 pub struct Distilled {
     /// By teacher, then by number.
     pub cots: Vec<Judged>,
+    /// The question's budget was used up before enough of them were right.
+    pub out_of_budget: bool,
 }
 
 /// What a question still needs, or its chains of thought. Decided from the longest prefix of settled attempts
-/// of each teacher; attempts behind it are not looked at.
+/// of each teacher; attempts behind it are not looked at. Under a budget for each question the teachers are asked one
+/// after the other, so that the order of replies does not decide which of them still may.
 pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<Distilled> {
     let mut missing = Vec::new();
     let mut cots = Vec::new();
+    let allowance = &config.allowance;
+    let mut spent = Spend::default();
+    let mut out_of_budget = false;
     for (asker, teacher) in config.askers.iter().zip(0..) {
+        if out_of_budget || !(missing.is_empty() || allowance.is_unlimited()) {
+            break;
+        }
         let source = Source::Teacher(teacher);
         let mut n_sound = 0;
         for attempt in 0..config.tries {
             if n_sound >= config.correct {
                 break;
             }
+            if !allowance.allows_another(spent) {
+                out_of_budget = true;
+                break;
+            }
             let slot = Slot { source, attempt, step: Step::Generate };
             let Some(answered) = find(answers, slot) else {
                 // As many at once as are still wanted: none of them is asked for nothing. Later ones may have come.
                 let end = config.tries.min(attempt + config.correct - n_sound);
-                let wanted = asker.ask(question, source, attempt..end).into_iter();
+                let mut committed = spent;
+                let wanted = asker.ask(question, source, attempt..end).into_iter().take_while(|work| {
+                    let allowed = allowance.allows_another(committed);
+                    committed = committed.plus(allowance.worst_case(teacher, work));
+                    allowed
+                });
                 missing.extend(wanted.filter(|work| find(answers, work.slot).is_none()));
                 break;
             };
+            if !allowance.is_unlimited() {
+                let asked = asker.ask(question, source, attempt..attempt + 1);
+                spent =
+                    asked.iter().fold(spent, |sum, work| sum.plus(allowance.used(teacher, work, &answered.outcome)));
+            }
             match judge::next(&config.judge, question, slot, answered, answers) {
                 Next::Done(judged) => {
                     n_sound += u32::from(judged.is_sound());
@@ -65,6 +137,6 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
     let failure = cots.iter().find_map(|judged| judged.result.as_ref().err());
     match failure {
         Some(reason) if cots.iter().all(|judged| judged.result.is_err()) => Next::Drop(reason.clone()),
-        _ => Next::Done(Distilled { cots }),
+        _ => Next::Done(Distilled { cots, out_of_budget }),
     }
 }

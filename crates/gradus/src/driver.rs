@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::attempt::{Key, Source};
+use crate::budget::{self, Bill, Purse, Spend};
 use crate::config;
 use crate::derive;
 use crate::ledger::{self, Entry, Form, Ledger, LedgerError, Reader, Request, Settled};
@@ -119,6 +120,8 @@ pub enum Ended {
     Stopped,
     /// A fault that further asking cannot mend.
     Fault(Fault),
+    /// The budget is used up; so much was spent.
+    Budget(Spend),
 }
 
 /// Work that could not be had in this run; it is asked for again in the next.
@@ -129,7 +132,7 @@ impl Failures {
     /// Why this work has no result; `not_asked` if it was never tried.
     pub fn reason(&self, key: &Key) -> Reason {
         let known = self.0.get(key).map(|(_, reason)| reason.clone());
-        known.unwrap_or_else(|| Reason::new("not_asked", "not asked in this run"))
+        known.unwrap_or_else(|| Reason::new(Reason::NOT_ASKED, "not asked in this run"))
     }
 
     /// Who was asked for this work in vain, if anybody was.
@@ -172,6 +175,8 @@ pub struct Driver<W> {
     pub ledger: Arc<Ledger>,
     /// Limits and patience.
     pub config: config::Driver,
+    /// What may be spent; what the ledger holds counts.
+    pub budget: config::Budget,
     /// Ask no model: generations and scorings that the ledger lacks are `not_asked`. Programs are run.
     pub offline: bool,
     /// Turns to [`Stop::Drain`] or [`Stop::Now`] when the drive is to end.
@@ -224,7 +229,8 @@ impl<W: World> Driver<W> {
         let mut n_opened = 0;
         let mut exhausted = false;
         let mut waiting: VecDeque<(u64, Asked, Payload)> = VecDeque::new();
-        let mut flying: JoinSet<(Key, Landed)> = JoinSet::new();
+        let mut flying: JoinSet<(Key, Landed, Bill)> = JoinSet::new();
+        let mut purse = Purse::open(self.budget, &reader)?;
         // Questions that wait for a key in flight: two of them can want the same.
         let mut wanted: HashMap<Key, Vec<(u64, Slot)>> = HashMap::new();
         // What landed while work was waiting: that work was looked up in the ledger before.
@@ -233,6 +239,7 @@ impl<W: World> Driver<W> {
         let limit = self.config.in_flight as usize;
 
         loop {
+            let mut out_of_budget = false;
             while driven.ended.is_none() && flying.len() < limit {
                 if let Some((id, asked, payload)) = waiting.pop_front() {
                     let slot = asked.work.slot;
@@ -254,6 +261,24 @@ impl<W: World> Driver<W> {
                         answer(&mut opened.answers, Answered { slot, key: asked.keys.attempt, outcome });
                         advance(id, &mut open, &next, &reader, &mut driven, &mut waiting, observer)?;
                         continue;
+                    }
+                    let worst = purse.as_ref().and_then(|_| worst_case(&*self.world, &asked.work));
+                    if let (Some(purse), Some(worst)) = (&mut purse, worst)
+                        && !wanted.contains_key(&asked.keys.attempt)
+                    {
+                        if !purse.allows_another() {
+                            waiting.push_front((id, asked, payload));
+                            // What costs nothing need not wait behind it.
+                            let free = waiting.iter().position(|(_, asked, _)| asked.work.task.worst_case().is_none());
+                            let Some(free) = free else {
+                                out_of_budget = true;
+                                break;
+                            };
+                            let free = waiting.remove(free).expect("its place was found just now");
+                            waiting.push_front(free);
+                            continue;
+                        }
+                        purse.reserve(asked.keys.attempt, worst);
                     }
                     let waiters = wanted.entry(asked.keys.attempt).or_default();
                     waiters.push((id, slot));
@@ -279,6 +304,9 @@ impl<W: World> Driver<W> {
             if driven.ended.is_none() && *self.stop.borrow() != Stop::No && !(exhausted && open.is_empty()) {
                 driven.ended = Some(Ended::Stopped);
             }
+            if let (true, true, None, Some(purse)) = (out_of_budget, flying.is_empty(), &driven.ended, &purse) {
+                driven.ended = Some(Ended::Budget(purse.spent()));
+            }
             if driven.ended.is_some() {
                 waiting.clear();
             }
@@ -292,7 +320,12 @@ impl<W: World> Driver<W> {
                 Ok(()) = self.stop.changed() => continue,
             };
             let Some(landed) = landed else { return Ok(driven) };
-            let (key, landed) = landed.expect("work in flight does not panic and is not cancelled");
+            let (key, landed, bill) = landed.expect("work in flight does not panic and is not cancelled");
+            if let Some(purse) = &mut purse
+                && !purse.land(&key, bill)
+            {
+                driven.ended.get_or_insert_with(|| Ended::Fault(uncounted()));
+            }
             if !waiting.is_empty() {
                 landed_since.insert(key);
             }
@@ -335,6 +368,18 @@ impl<W: World> Driver<W> {
             }
         }
     }
+}
+
+/// What one request for this work costs at most; none if no model is asked.
+fn worst_case<W: World>(world: &W, work: &Work) -> Option<Spend> {
+    let usage = work.task.worst_case()?;
+    Some(Spend { usd: world.cost(work, &usage).unwrap_or(0.0), tokens: budget::tokens(&usage).unwrap_or(0) })
+}
+
+/// A budget cannot be kept on a server that does not count.
+fn uncounted() -> Fault {
+    let message = "an answer came without a count of its tokens: a budget cannot be kept with this server".to_owned();
+    Fault { kind: FaultKind::BadRequest, message, status: None, retry_after: None, body: None }
 }
 
 /// Puts an answer where it belongs: answers are sorted by slot.
@@ -411,7 +456,7 @@ async fn settle<W: World>(
     config: config::Driver,
     asked: Asked,
     payload: Payload,
-) -> (Key, Landed) {
+) -> (Key, Landed, Bill) {
     let key = asked.keys.attempt;
     let began = Instant::now();
     let patience = Duration::from_secs(config.give_up_after_s);
@@ -436,7 +481,9 @@ async fn settle<W: World>(
         let fault = match read(performed, &asked.work, &*world) {
             Ok(result) => {
                 let entry = result.entry(request, &asked, &payload);
-                return (key, acknowledged(&ledger, entry, Landed::Settled(result.outcome)).await);
+                let asks_model = asked.work.task.worst_case().is_some();
+                let bill = if asks_model { Bill::new(&result.usage, result.cost_usd) } else { Bill::NOTHING };
+                return (key, acknowledged(&ledger, entry, Landed::Settled(result.outcome)).await, bill);
             }
             Err(fault) => fault,
         };
@@ -449,10 +496,10 @@ async fn settle<W: World>(
         };
         let reason = Reason::new(fault_name(fault.kind), fault.message.clone());
         match fault.kind {
-            FaultKind::NotRecorded => return (key, Landed::Failed(reason, fault.kind)),
+            FaultKind::NotRecorded => return (key, Landed::Failed(reason, fault.kind), Bill::NOTHING),
             FaultKind::Quota | FaultKind::Auth | FaultKind::ModelNotFound => {
                 let entry = Entry { request, attempt: None };
-                return (key, acknowledged(&ledger, entry, Landed::Fatal(fault)).await);
+                return (key, acknowledged(&ledger, entry, Landed::Fatal(fault)).await, Bill::NOTHING);
             }
             FaultKind::ContextTooLong | FaultKind::ContentFiltered => {
                 let refusal = derive::refusal(&reason);
@@ -465,11 +512,11 @@ async fn settle<W: World>(
                     outcome: Outcome::Failed(reason),
                 };
                 let entry = refused.entry(request, &asked, &payload);
-                return (key, acknowledged(&ledger, entry, Landed::Settled(refused.outcome)).await);
+                return (key, acknowledged(&ledger, entry, Landed::Settled(refused.outcome)).await, Bill::NOTHING);
             }
             FaultKind::BadRequest => {
                 let entry = Entry { request, attempt: None };
-                return (key, acknowledged(&ledger, entry, Landed::Failed(reason, fault.kind)).await);
+                return (key, acknowledged(&ledger, entry, Landed::Failed(reason, fault.kind)).await, Bill::NOTHING);
             }
             FaultKind::Transient => n_counted += 1,
             FaultKind::RateLimited => {}
@@ -479,7 +526,7 @@ async fn settle<W: World>(
         let landed = Landed::Failed(reason, fault.kind);
         let landed = acknowledged(&ledger, Entry { request, attempt: None }, landed).await;
         if given_up || matches!(landed, Landed::Ledger(_)) {
-            return (key, landed);
+            return (key, landed, Bill::NOTHING);
         }
         tokio::time::sleep(pause).await;
     }

@@ -1,16 +1,20 @@
 //! What a run is for: training data in the trainers' own formats, from the tables alone.
 //!
 //! Each format has a folder with Parquet as the hub's own writer makes it and JSONL beside; a card and a manifest
-//! stand next to them. Same tables, same facts: the same bytes. To add a format: a file with a [`layout::Layout`].
+//! stand next to them. Same tables, same facts: the same bytes. To add a format: a file with a [`layout::Layout`], of
+//! chains of thought or of questions with references.
 
 mod card;
 mod join;
 mod layout;
 mod messages;
+mod rl;
 mod row;
 mod shards;
 mod think;
 mod trl;
+mod trl_grpo;
+mod verl;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,12 +23,14 @@ use std::path::{Path, PathBuf};
 
 use gradus_model::{Message, Speaker};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::config::{Export, Think};
-use crate::metrics::{FunnelStep, RunFacts};
-use crate::tables::{QuestionRow, TableError};
+use crate::metrics::{FunnelStep, Partial, RunFacts};
+use crate::tables::{QuestionRow, Row, TableError};
 use join::{Join, Kept};
-use layout::Layout;
+use layout::{Layout, Of};
+use rl::{Taken, Task};
 use shards::{FormatWriter, Limits, Written};
 
 /// Version of `manifest.json`.
@@ -45,6 +51,8 @@ pub struct ExportFacts<'a> {
     pub run: &'a RunFacts,
     /// Counts per stage.
     pub funnel: &'a [FunnelStep],
+    /// Set if a budget stopped the run before all was asked.
+    pub partial: Option<&'a Partial>,
     /// What the exported conversation asks.
     pub prompt: &'a dyn Fn(&QuestionRow) -> Prompt,
 }
@@ -61,8 +69,10 @@ pub struct Prompt {
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
-    /// Rows per format.
+    /// Rows per format of chains of thought.
     pub rows: u64,
+    /// Rows of each format of questions.
+    pub questions: BTreeMap<String, u64>,
     /// Every file, manifest last.
     pub files: Vec<PathBuf>,
     /// The longest row.
@@ -126,6 +136,8 @@ pub enum ExportError {
 /// What is counted while rows go by.
 #[derive(Debug, Default)]
 struct Tally {
+    has_cots: bool,
+    taken: Taken,
     rows: u64,
     longest: Longest,
     n_without_thinking: u64,
@@ -150,21 +162,62 @@ fn write_within(
     facts: &ExportFacts<'_>,
     limits: Limits,
 ) -> Result<Exported, ExportError> {
-    let mut join = Join::open(&folder.join("tables"))?;
+    let tables = folder.join("tables");
     let partial = folder.join(format!("{FOLDER}.partial"));
     remove(&partial)?;
-    let mut layouts: Vec<&'static dyn Layout> = Vec::new();
+    let mut layouts: Vec<Of> = Vec::new();
     for format in &config.formats {
         let layout = layout::of(*format);
-        if layouts.iter().all(|other| other.name() != layout.name()) {
+        if layouts.iter().all(|other| other.layout().name() != layout.layout().name()) {
             layouts.push(layout);
         }
     }
-    let mut writers = Vec::new();
+    let (mut cots, mut questions) = (Vec::new(), Vec::new());
     for layout in &layouts {
-        writers.push(FormatWriter::create(*layout, &partial.join(layout.name()), limits)?);
+        let of = layout.layout();
+        let writer = FormatWriter::create(of.columns(), &partial.join(of.name()), limits)?;
+        match layout {
+            Of::Cots(layout) => cots.push((*layout, writer)),
+            Of::Questions(layout) => questions.push((*layout, writer)),
+        }
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally { has_cots: !cots.is_empty(), ..Tally::default() };
+    if tally.has_cots {
+        write_cots(&tables, config, facts, &mut cots, &mut tally)?;
+    }
+    if !questions.is_empty() {
+        write_questions(&tables, config, facts, &mut questions, &mut tally)?;
+    }
+    let mut written: Vec<(&'static dyn Layout, Written)> = Vec::new();
+    for (layout, writer) in cots {
+        written.push((layout, writer.finish()?));
+    }
+    for (layout, writer) in questions {
+        written.push((layout, writer.finish()?));
+    }
+    save(&partial.join("README.md"), &card::render(facts, config, &tally, &written))?;
+    save(&partial.join("manifest.json"), &manifest(config, facts, &tally, &written))?;
+    let export = folder.join(FOLDER);
+    put_in_place(&partial, &export, &written)?;
+    let mut files: Vec<PathBuf> = Vec::new();
+    for (layout, written) in &written {
+        files.extend(written.files.iter().map(|file| export.join(layout.name()).join(file)));
+    }
+    files.extend([export.join("README.md"), export.join("manifest.json")]);
+    let next = next_commands(&export, facts, &tally, &written);
+    let notes = tally.notes(config, facts);
+    Ok(Exported { rows: tally.rows, questions: tally.taken.rows, files, longest: tally.longest, notes, next })
+}
+
+/// Writes the kept chains of thought in every format for them.
+fn write_cots(
+    tables: &Path,
+    config: &Export,
+    facts: &ExportFacts<'_>,
+    writers: &mut [(&'static dyn layout::Sft, FormatWriter)],
+    tally: &mut Tally,
+) -> Result<(), ExportError> {
+    let mut join = Join::open(tables)?;
     while let Some(kept) = join.next()? {
         let prompt = (facts.prompt)(&kept.question);
         let content = think::content(
@@ -175,26 +228,60 @@ fn write_within(
         );
         tally.count(&kept, &prompt, &content);
         let values = row::values(&kept, &prompt.hash);
-        for writer in &mut writers {
+        for (layout, writer) in writers.iter_mut() {
             let completion = Message { role: Speaker::Assistant, content: content.clone() };
-            writer.push(prompt.messages.clone(), completion, values.clone())?;
+            let lists = layout.fill(prompt.messages.clone(), completion).into_iter().map(|list| json!(list));
+            writer.push(lists.chain(values.iter().cloned()).collect())?;
         }
     }
-    let mut written = Vec::new();
-    for (layout, writer) in layouts.into_iter().zip(writers) {
-        written.push((layout, writer.finish()?));
-    }
-    save(&partial.join("README.md"), &card::render(facts, config.think, &tally, &written))?;
-    save(&partial.join("manifest.json"), &manifest(config, facts, &tally, &written))?;
-    let export = folder.join(FOLDER);
-    put_in_place(&partial, &export, &written)?;
-    let mut files: Vec<PathBuf> = Vec::new();
-    for (layout, written) in &written {
-        files.extend(written.files.iter().map(|file| export.join(layout.name()).join(file)));
-    }
-    files.extend([export.join("README.md"), export.join("manifest.json")]);
-    let next = next_commands(&export, facts, &tally, &written);
-    Ok(Exported { rows: tally.rows, files, longest: tally.longest, notes: tally.notes(config.think, facts.run), next })
+    Ok(())
+}
+
+/// Writes the questions whose pass rate lies in the window in every format for them, in bank order.
+fn write_questions(
+    tables: &Path,
+    config: &Export,
+    facts: &ExportFacts<'_>,
+    writers: &mut [(&'static dyn layout::Rl, FormatWriter)],
+    tally: &mut Tally,
+) -> Result<(), ExportError> {
+    tally.taken.rows = writers.iter().map(|(layout, _)| (layout.name().to_owned(), 0)).collect();
+    rl::each(tables, |question, level| {
+        let Some((level, pass_rate)) = level.and_then(|level| level.pass_rate.map(|rate| (level, rate))) else {
+            tally.taken.n_without_rate += 1;
+            return Ok(());
+        };
+        if !rl::is_within(&config.rl, pass_rate) {
+            tally.taken.n_outside += 1;
+            return Ok(());
+        }
+        if question.references.is_empty() && question.tests.is_none() {
+            tally.taken.n_unverifiable += 1;
+            return Ok(());
+        }
+        let prompt = (facts.prompt)(&question);
+        let tests = question
+            .tests
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|_| ExportError::OutOfStep { table: QuestionRow::TABLE, id: question.question_id.clone() })?;
+        if !tally.has_cots {
+            tally.count_source(&question);
+        }
+        let task = Task { question, level, prompt: &prompt, tests, data_source: config.rl.data_source.as_deref() };
+        for (layout, writer) in writers.iter_mut() {
+            let rows = tally.taken.rows.get_mut(layout.name()).expect("every format was entered above");
+            match layout.fill(&task, *rows) {
+                Some(values) => {
+                    *rows += 1;
+                    writer.push(values)?;
+                }
+                None => *tally.taken.n_inexpressible.entry(layout.name().to_owned()).or_default() += 1,
+            }
+        }
+        Ok(())
+    })
 }
 
 impl Tally {
@@ -215,24 +302,28 @@ impl Tally {
         self.n_own_tags += u64::from(parts.into_iter().flatten().any(|part| think::holds_tags(part)));
         let level = kept.level.as_ref().map_or("none", |level| &level.level);
         *self.levels.entry(level.to_owned()).or_default() += 1;
-        let source = (kept.question.source.clone(), kept.question.license.clone());
-        *self.sources.entry(source).or_default() += 1;
+        self.count_source(&kept.question);
         self.teachers.insert(kept.cot.teacher.clone());
     }
 
-    fn notes(&self, think: Think, run: &RunFacts) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.rows == 0 {
+    fn count_source(&mut self, question: &QuestionRow) {
+        let source = (question.source.clone(), question.license.clone());
+        *self.sources.entry(source).or_default() += 1;
+    }
+
+    fn notes(&self, config: &Export, facts: &ExportFacts<'_>) -> Vec<String> {
+        let mut notes: Vec<String> = facts.partial.map(Partial::sentence).into_iter().collect();
+        if self.has_cots && self.rows == 0 {
             notes.push("nothing was selected: the files hold their columns and no row".to_owned());
         }
         if self.n_without_thinking > 0 {
-            let what = match think {
+            let what = match config.think {
                 Think::Keep => "exported as they came (`export.think: wrap` puts tags around what precedes the answer)",
                 Think::Wrap => "wrapped where something precedes the final answer",
             };
             notes.push(format!("{} of {} rows have no thinking part: {what}", self.n_without_thinking, self.rows));
         }
-        let recorded = recorded_teachers(run).into_iter().collect::<Vec<_>>().join(", ");
+        let recorded = recorded_teachers(facts.run).into_iter().collect::<Vec<_>>().join(", ");
         if !recorded.is_empty() {
             let what = "were recorded: they answer another prompt than the one exported with them";
             notes.push(format!("the chains of thought of {recorded} {what}"));
@@ -247,6 +338,7 @@ impl Tally {
         if without > 0 {
             notes.push(format!("{without} rows have no licence: name it in `bank.license` before you publish"));
         }
+        notes.extend(self.taken.notes(&config.rl));
         notes
     }
 }
@@ -265,7 +357,11 @@ struct Manifest<'a> {
     #[serde(flatten)]
     run: &'a RunFacts,
     export: &'a Export,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partial: Option<&'a Partial>,
     rows: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    questions: Option<&'a Taken>,
     longest: Longest,
     counts: &'a [FunnelStep],
     rows_by_level: &'a BTreeMap<String, u64>,
@@ -288,12 +384,14 @@ fn manifest(
         name: facts.name,
         run: facts.run,
         export: config,
+        partial: facts.partial,
         rows: tally.rows,
+        questions: Some(&tally.taken).filter(|taken| !taken.rows.is_empty()),
         longest: tally.longest,
         counts: facts.funnel,
         rows_by_level: &tally.levels,
         files: files.collect(),
-        notes: tally.notes(config.think, facts.run),
+        notes: tally.notes(config, facts),
     };
     serde_json::to_string_pretty(&manifest).expect("names, numbers and lists") + "\n"
 }
@@ -306,14 +404,19 @@ fn next_commands(
     written: &[(&'static dyn Layout, Written)],
 ) -> Vec<String> {
     // `datasets` refuses a split without rows, whoever wrote it.
-    let Some((layout, _)) = written.first().filter(|_| tally.rows > 0) else { return Vec::new() };
+    let n_rows = |layout: &dyn Layout| tally.taken.rows.get(layout.name()).copied().unwrap_or(tally.rows);
+    let Some((layout, _)) = written.iter().find(|(layout, _)| n_rows(*layout) > 0) else { return Vec::new() };
     let folder = export.display().to_string();
     let name = layout.name();
     // Python reads a JSON string as the same string.
     let python = format!(
         "from datasets import load_dataset; print(load_dataset({}, \"{name}\", split=\"train\")[0])",
-        serde_json::Value::from(folder.as_str())
+        Value::from(folder.as_str())
     );
+    let load = format!("python3 -c {}", quoted(&python));
+    if tally.taken.rows.contains_key(name) {
+        return vec![load];
+    }
     // The default of `max_length` is 1024: longer rows would lose their end, the answer, without a word.
     let train = format!(
         "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
@@ -321,7 +424,7 @@ fn next_commands(
         quoted(&folder),
         tally.longest.max_length()
     );
-    vec![format!("python3 -c {}", quoted(&python)), train]
+    vec![load, train]
 }
 
 /// A word for a POSIX shell.
@@ -352,7 +455,7 @@ fn put_in_place(partial: &Path, export: &Path, written: &[(&'static dyn Layout, 
     std::fs::create_dir_all(export).map_err(io(export))?;
     remove(&export.join("manifest.json"))?;
     for layout in layout::ALL {
-        remove(&export.join(layout.name()))?;
+        remove(&export.join(layout.layout().name()))?;
     }
     let folders = written.iter().map(|(layout, _)| layout.name());
     for name in folders.chain(["README.md", "manifest.json"]) {

@@ -9,6 +9,7 @@ pub mod adaptive;
 pub mod assess;
 pub mod attempt;
 pub mod bank;
+pub mod budget;
 pub mod config;
 pub mod derive;
 pub mod distil;

@@ -2,6 +2,7 @@
 //!
 //! Counted from the tables in one pass each; what no table holds (requests, faults, time, what was paid) is handed in.
 
+mod cost;
 mod grading;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,6 +20,8 @@ use crate::tables::{
     each,
 };
 use crate::verdict::Outcome;
+use cost::Efforts;
+pub use cost::{Compared, TeacherEffort, Way};
 pub use grading::{Grading, ReasonShare, Scoring};
 
 /// Version of `metrics.json`.
@@ -173,6 +176,9 @@ pub struct Metrics {
     pub roles: Vec<RoleUse>,
     /// Tokens and cost per chain of thought kept.
     pub per_kept_cot: PerKept,
+    /// What other ways to these chains of thought would have cost; none if no teacher was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Compared>,
     /// What left, by stage and reason.
     pub drops: Vec<DropCount>,
     /// What hygiene found in the bank; empty if it was not looked for.
@@ -180,6 +186,42 @@ pub struct Metrics {
     pub hygiene: Vec<FindingCount>,
     /// What the ledger knows about the asking.
     pub ledger: LedgerFacts,
+    /// Set if a budget stopped the run before all was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
+}
+
+/// A budget that stopped a run: its tables hold what there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Partial {
+    /// Stage that was asking.
+    pub stage: String,
+    /// US dollars spent, as far as they are known.
+    pub spent_usd: f64,
+    /// Tokens used, read and written.
+    pub spent_tokens: u64,
+    /// Most US dollars.
+    pub max_usd: Option<f64>,
+    /// Most tokens.
+    pub max_tokens: Option<u64>,
+}
+
+impl Partial {
+    /// In one sentence, without its full stop.
+    pub fn sentence(&self) -> String {
+        let mut spent = Vec::new();
+        if let Some(max) = self.max_usd {
+            spent.push(format!("${:.6} of ${max} spent", self.spent_usd));
+        }
+        if let Some(max) = self.max_tokens {
+            spent.push(format!("{} of {max} tokens used", self.spent_tokens));
+        }
+        format!(
+            "the budget ended the run while asking ({}): {}; what was not asked is missing",
+            self.stage,
+            spent.join(", ")
+        )
+    }
 }
 
 /// Findings of one sort.
@@ -453,7 +495,8 @@ impl Metrics {
             step("graded", "questions", graded.sum());
             metrics.grading = grading::count(&tables, &config.grade, &metrics.drops)?;
         }
-        if metrics.count_sample(&tables, &config.sample)? {
+        let mut efforts = Efforts::default();
+        if metrics.count_sample(&tables, &config.sample, &mut efforts)? {
             step("sampled", "questions", metrics.sample.as_ref().map_or(0, |sample| sample.drawn));
         }
 
@@ -467,6 +510,7 @@ impl Metrics {
         let mut solved = Last::default();
         let distilled = each::<CotRow>(&tables, |row| {
             n_cots += 1;
+            efforts.tried(&row.question_id, row.completion_tokens, row.cost_usd);
             answered.count(&row.question_id);
             if row.verdict == Outcome::Correct.name() {
                 n_correct += 1;
@@ -511,6 +555,7 @@ impl Metrics {
         let complete = each::<SelectionRow>(&tables, |row| {
             if row.selected {
                 n_kept += 1;
+                efforts.kept(&row.question_id);
                 seen.entry(number(&row.question_id)).or_default().selected = true;
             }
         })?;
@@ -525,6 +570,11 @@ impl Metrics {
             step("kept", "cots", n_kept);
         }
         metrics.per_kept_cot = metrics.per_kept(n_kept);
+        if let (true, Some(sample)) = (complete, &metrics.sample) {
+            let available = std::array::from_fn(|level| sample.levels[level].available);
+            let tokens = metrics.completion_tokens().map(|tokens| tokens as f64);
+            metrics.compared = efforts.compare(&available, seen.len() as u64, tokens, metrics.paid_usd());
+        }
         metrics.balance = balance(&tables, &seen, complete)?;
         metrics.funnel = funnel;
         Ok(metrics)
@@ -586,7 +636,7 @@ impl Metrics {
         Ok(found)
     }
 
-    fn count_sample(&mut self, tables: &Path, config: &Sample) -> Result<bool, TableError> {
+    fn count_sample(&mut self, tables: &Path, config: &Sample, efforts: &mut Efforts) -> Result<bool, TableError> {
         let available = match borrowed_levels(tables, config)? {
             Some(borrowed) => borrowed,
             None => std::array::from_fn(|level| self.levels[level].count),
@@ -607,6 +657,7 @@ impl Metrics {
         let found = each::<SampleRow>(tables, |row| {
             drawn += 1;
             if let Some(level) = Level::parse(&row.level) {
+                efforts.drawn(&row.question_id, level);
                 levels[level.index()].drawn += 1;
                 levels[level.index()].spilled += u64::from(row.drawn_for != row.level);
             }
@@ -629,15 +680,20 @@ impl Metrics {
 
     /// From the ledger's figures where they are there, else from the tables.
     fn per_kept(&self, n: u64) -> PerKept {
+        let each = |total: f64| (n > 0).then(|| total / n as f64);
+        let tokens = self.completion_tokens().map(|tokens| tokens as f64);
+        PerKept { n, completion_tokens: tokens.and_then(each), paid_usd: self.paid_usd().and_then(each) }
+    }
+
+    /// US dollars paid in all roles, from the ledger's figures where they are there, else from the tables; none if
+    /// nothing has a price.
+    fn paid_usd(&self) -> Option<f64> {
         let usage = &self.ledger.usage;
-        let paid = if usage.is_empty() {
+        if usage.is_empty() {
             sum(self.roles.iter().map(|role| role.cost_usd))
         } else {
             sum(usage.iter().map(|usage| usage.paid_usd))
-        };
-        let each = |total: f64| (n > 0).then(|| total / n as f64);
-        let tokens = self.completion_tokens().map(|tokens| tokens as f64);
-        PerKept { n, completion_tokens: tokens.and_then(each), paid_usd: paid.and_then(each) }
+        }
     }
 
     /// Tokens written by all models, from the ledger's figures where they are there, else from the tables; none if no

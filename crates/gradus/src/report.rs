@@ -15,7 +15,7 @@ use minijinja::value::Serde;
 use serde_json::{Value, json};
 
 use crate::config::{Config, Cuts, Easy, Grader, Price, SampleBy, SamplingConfig};
-use crate::metrics::{Grading, LevelCount, Metrics, ReasonShare, RoleUse};
+use crate::metrics::{Compared, Grading, LevelCount, Metrics, Partial, ReasonShare, RoleUse};
 use crate::tables::TableError;
 use charts::{Bar, Pair, Part, Point};
 use format::{count, decimal, duration, money, percent, share, visible};
@@ -85,6 +85,8 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             "tokens": metrics.per_kept_cot.completion_tokens.map(|tokens| count(tokens.round() as u64)),
             "usd": metrics.per_kept_cot.paid_usd.map(money),
         },
+        "partial": metrics.partial.as_ref().map(Partial::sentence),
+        "compared": metrics.compared.as_ref().map(compared),
         "durations": metrics.ledger.durations.iter().filter(|time| time.seconds >= 0.05)
             .map(|time| json!({"stage": time.stage, "time": duration(time.seconds)})).collect::<Vec<_>>(),
         "drops": metrics.drops.iter().map(|drop| json!({
@@ -124,6 +126,32 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
     environment.add_template(FILE, TEMPLATE).expect("the template is fixed and parses");
     let template = environment.get_template(FILE).expect("it was added just now");
     template.render(minijinja::Value::from(Serde(&context))).expect("every value of the template is given")
+}
+
+/// What the run cost and what other ways would have cost.
+fn compared(compared: &Compared) -> Value {
+    let about = |name: &str| match name {
+        "this_run" => "this run, probe and judge included",
+        "random" => "as many questions drawn at random, not probed",
+        _ => "the whole bank, not probed",
+    };
+    let whole = |n: f64| count(n.round() as u64);
+    let ways = compared.ways.iter().map(|way| {
+        json!({
+            "about": about(&way.name), "estimated": way.estimated, "questions": whole(way.n_questions),
+            "tries": whole(way.n_tries), "kept": whole(way.n_kept), "tokens": way.completion_tokens.map(whole),
+            "usd": way.usd.map(money), "tokens_per_kept": way.tokens_per_kept.map(whole),
+            "usd_per_kept": way.usd_per_kept.map(money),
+        })
+    });
+    let levels = compared.levels.iter().map(|effort| {
+        let each = effort.tries_per_kept.map_or_else(|| "none kept".to_owned(), |tries| decimal(tries, 2));
+        format!("{} {each} ({} questions)", effort.level, count(effort.n_questions))
+    });
+    json!({
+        "ways": ways.collect::<Vec<_>>(), "levels": levels.collect::<Vec<_>>().join(", "),
+        "assumed": (compared.n_assumed > 0).then(|| count(compared.n_assumed)),
+    })
 }
 
 /// Replaces what a page would hide or reorder in every text.

@@ -12,9 +12,9 @@ use tokio::runtime::Runtime;
 
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
-use crate::config::{Config, Cuts};
+use crate::config::{Config, Cuts, Shortage};
 use crate::derive::{Derived, derive, finish_name};
-use crate::distil::{self, Distil};
+use crate::distil::{self, Allowance, Distil, Distilled};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::edges::{self, Measured};
 use crate::grade::{self, Graded, GradedQuestion, Grading};
@@ -119,6 +119,11 @@ impl Plan {
                 askers: teachers.into_iter().map(|teacher| asker(teacher, &config.distil.sampling)).collect(),
                 correct: config.distil.correct,
                 tries: config.distil.tries,
+                allowance: Allowance {
+                    max_usd: config.distil.max_usd_per_question,
+                    max_tokens: config.distil.max_tokens_per_question,
+                    prices: config.teacher.iter().map(|model| model.price.as_ref().map(Into::into)).collect(),
+                },
                 judge,
             },
         }
@@ -152,7 +157,7 @@ pub struct Ran {
     pub failures: Failures,
     /// Drops by stage and reason.
     pub dropped: HashMap<(String, String), u64>,
-    /// Why it ended early, and in which phase. Tables were not derived then.
+    /// Why it ended early, and in which phase. Tables were derived then only if the budget was the reason.
     pub ended: Option<(Phase, Ended)>,
 }
 
@@ -266,7 +271,7 @@ impl<W: World> Run<'_, W> {
             shared.dropped.push(row)?;
         }
         self.stages(until, &mut ran, &mut shared)?;
-        if ran.ended.is_some() {
+        if ran.ended.as_ref().is_some_and(|(_, ended)| !matches!(ended, Ended::Budget(_))) {
             // Half a table would look like a whole one.
             return Ok(ran);
         }
@@ -283,7 +288,7 @@ impl<W: World> Run<'_, W> {
         let (plan, observer) = (self.plan, self.observer);
         let probing: Observer<'_> = &|event| observer(Phase::Probe, event);
         probing(Event::Begins(ran.n_questions));
-        let probed = self.driver.drive_on(
+        let mut probed = self.driver.drive_on(
             self.runtime,
             questions(&self.tables)?,
             |question, answers| {
@@ -295,9 +300,12 @@ impl<W: World> Run<'_, W> {
             },
             probing,
         )?;
-        if let Some(ended) = probed.ended {
+        if let Some(ended) = probed.ended.take() {
+            let goes_on = matches!(ended, Ended::Budget(_));
             ran.ended = Some((Phase::Probe, ended));
-            return Ok(());
+            if !goes_on {
+                return Ok(());
+            }
         }
         let graded = self.write_levels(&probed, ran, shared)?;
         ran.failures = probed.failures;
@@ -311,11 +319,15 @@ impl<W: World> Run<'_, W> {
         if plan.distil.askers.is_empty() {
             return Err(RunError::NoTeacher);
         }
+        if ran.ended.is_some() {
+            // The sample of a partial probe is not that of the whole one: nobody is asked about it.
+            return self.write_cots(&Driven::default(), &drawn, until, ran, shared);
+        }
         let sampled = questions(&self.tables)?
             .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
         let distilling: Observer<'_> = &|event| observer(Phase::Distil, event);
         distilling(Event::Begins(drawn.len() as u64));
-        let distilled = self.driver.drive_on(
+        let mut distilled = self.driver.drive_on(
             self.runtime,
             sampled,
             |question, answers| {
@@ -327,9 +339,12 @@ impl<W: World> Run<'_, W> {
             },
             distilling,
         )?;
-        if let Some(ended) = distilled.ended {
+        if let Some(ended) = distilled.ended.take() {
+            let goes_on = matches!(ended, Ended::Budget(_));
             ran.ended = Some((Phase::Distil, ended));
-            return Ok(());
+            if !goes_on {
+                return Ok(());
+            }
         }
         self.write_cots(&distilled, &drawn, until, ran, shared)?;
         ran.failures.extend(distilled.failures);
@@ -507,11 +522,15 @@ impl<W: World> Run<'_, W> {
         ran: &mut Ran,
         shared: &mut Shared,
     ) -> Result<HashMap<QuestionId, Drawn>, RunError> {
-        let config = &self.config.sample;
+        let mut config = self.config.sample.clone();
+        if ran.ended.is_some() && config.shortage == Shortage::Stop {
+            // A level may have too few only because the rest was not asked yet.
+            config.shortage = Shortage::RepeatNot;
+        }
         let there = config.shares_from.as_deref().map(of_run).transpose()?;
         let candidates = self.candidates(graded, shared)?;
         let shares_from = there.as_ref().map(histogram);
-        let sampled = sample(config, self.plan.seed, &candidates, shares_from.as_ref())?;
+        let sampled = sample(&config, self.plan.seed, &candidates, shares_from.as_ref())?;
         let mut table = TableWriter::create(&self.tables)?;
         for drawn in &sampled.drawn {
             table.push(SampleRow {
@@ -583,7 +602,7 @@ impl<W: World> Run<'_, W> {
             self.write_question_cots(&distilled.cots, &id, &reader, &mut cots, shared)?;
             ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
             if let Some(selection) = &mut selection {
-                ran.n_selected += self.write_selection(&distilled.cots, &id, selection, shared)?;
+                ran.n_selected += self.write_selection(&distilled, &id, selection, shared)?;
             }
         }
         cots.finish()?;
@@ -632,11 +651,12 @@ impl<W: World> Run<'_, W> {
     /// Keeps chains of thought of one question; gives back how many.
     fn write_selection(
         &self,
-        cots: &[Judged],
+        distilled: &Distilled,
         id: &str,
         selection: &mut TableWriter<SelectionRow>,
         shared: &mut Shared,
     ) -> Result<u64, RunError> {
+        let cots = &distilled.cots;
         let sound: Vec<&Judged> = cots.iter().filter(|judged| judged.is_sound()).collect();
         let enough = sound.len() >= self.config.distil.min_correct.max(1) as usize;
         if !enough {
@@ -646,8 +666,14 @@ impl<W: World> Run<'_, W> {
                 cots.len(),
                 self.config.distil.min_correct.max(1)
             );
-            let code = if sound.is_empty() { "no_correct_cot" } else { "too_few_correct_cots" };
-            shared.drop(id.to_owned(), "question", "select", &Reason::new(code, detail))?;
+            let unasked = cots.iter().filter_map(|judged| judged.result.as_ref().err()).any(Reason::is_not_asked);
+            let (stage, code) = match sound.len() {
+                _ if unasked => ("distil", Reason::NOT_ASKED),
+                _ if distilled.out_of_budget => ("distil", "question_budget"),
+                0 => ("select", "no_correct_cot"),
+                _ => ("select", "too_few_correct_cots"),
+            };
+            shared.drop(id.to_owned(), "question", stage, &Reason::new(code, detail))?;
         }
         let chosen = select(&self.config.select, self.plan.seed, &candidates(&sound));
         let mut n_kept = 0;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling, Score, ScoreForm, Scores};
+use gradus_model::{Completion, Identity, Message, Sampling, Score, ScoreForm, Scores, Usage};
 use gradus_sandbox::{Language, Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -30,6 +30,14 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// The code of what was never tried in this run.
+    pub const NOT_ASKED: &str = "not_asked";
+
+    /// Whether it was never tried in this run.
+    pub fn is_not_asked(&self) -> bool {
+        self.code == Self::NOT_ASKED
+    }
+
     /// A reason with its detail.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
@@ -83,6 +91,31 @@ pub enum Task {
     Score(Arc<Scoring>),
     /// The sandbox runs a program against tests.
     Execute(Arc<Execution>),
+}
+
+/// Tokens that a chat template may add to a prompt, in a worst case.
+const TEMPLATE_TOKENS: u64 = 64;
+
+impl Task {
+    /// Most tokens that one request for this can use; none if no model is asked. The prompt is estimated: a token has
+    /// seldom fewer than two bytes.
+    pub fn worst_case(&self) -> Option<Usage> {
+        match self {
+            Self::Generate(generation) => {
+                let bytes: usize = generation.messages.iter().map(|message| message.content.len()).sum();
+                let prompt = bytes.div_ceil(2) as u64 + TEMPLATE_TOKENS;
+                let completion = u64::from(generation.sampling.max_tokens);
+                Some(Usage { prompt: Some(prompt), completion: Some(completion), ..Usage::default() })
+            }
+            Self::Score(scoring) => {
+                let bytes = scoring.question.len() + scoring.steps.iter().map(String::len).sum::<usize>();
+                let prompt = bytes.div_ceil(2) as u64 + TEMPLATE_TOKENS + scoring.steps.len() as u64;
+                // One token is written where labels are.
+                Some(Usage { prompt: Some(prompt), completion: Some(1), ..Usage::default() })
+            }
+            Self::Execute(_) => None,
+        }
+    }
 }
 
 /// A generation, as far as it determines the answer.

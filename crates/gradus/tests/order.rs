@@ -49,6 +49,10 @@ fn plan(seed: u64) -> Plan {
     }
     config.distil.correct = between("correct", 1, 3) as u32;
     config.distil.tries = config.distil.correct + between("tries", 0, 4) as u32;
+    if between("allowance", 0, 1) == 1 {
+        // Nobody counts here, so each attempt takes its worst case of some 33,000 tokens.
+        config.distil.max_tokens_per_question = Some(between("max_tokens", 1, 150_000));
+    }
     let model = |name: String| Resolved {
         identity: Identity { name, revision: String::new() },
         system: None,
@@ -179,13 +183,15 @@ fn check<Row: std::fmt::Debug + PartialEq>(seed: u64, next: impl Fn(&[Answered])
 #[test]
 fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
     // What the worlds hold, so that the test cannot pass by holding nothing.
-    let (mut n_rows, mut n_drops, mut n_longer, mut n_runs, mut n_early, mut n_scores) = (0, 0, 0, 0, 0, 0);
+    let (mut n_rows, mut n_drops, mut n_longer, mut n_runs, mut n_early) = (0, 0, 0, 0, 0);
+    let (mut n_scores, mut n_over) = (0, 0);
     for seed in 0..N_WORLDS {
         let plan = plan(seed);
         for kind in [Kind::Math, Kind::Code] {
             let question = question(kind, seed);
             let probed = check(seed, |answers| grade::next(&plan.probe, &plan.grade, &question, answers));
             let distilled = check(seed, |answers| distil::next(&plan.distil, &question, answers));
+            n_over += u32::from(matches!(&distilled.end, Next::Done(distilled) if distilled.out_of_budget));
             n_rows +=
                 u32::from(matches!(probed.end, Next::Done(_))) + u32::from(matches!(distilled.end, Next::Done(_)));
             n_drops +=
@@ -201,5 +207,6 @@ fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
     }
     assert!(n_rows > 400 && n_drops > 5, "{n_rows} rows, {n_drops} drops");
     assert!(n_scores > 200, "{n_scores} scorings");
+    assert!(n_over > 20, "{n_over} questions used up their budget");
     assert!(n_longer > 50 && n_runs > 50 && n_early > 50, "{n_longer} longer, {n_runs} runs, {n_early} ended early");
 }

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gradus::attempt::Key;
-use gradus::config::{Config, Grader, ModelConfig, PrmForm, SampleBy};
-use gradus::driver::{Asked, Driver, Performed, Stop, World};
+use gradus::budget::Spend;
+use gradus::config::{Budget, Config, Grader, ModelConfig, PrmForm, SampleBy};
+use gradus::driver::{Asked, Driver, Ended, Performed, Stop, World};
 use gradus::ledger::{Ledger, Reader};
 use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question};
@@ -297,11 +298,30 @@ fn tables<W: World>(
     seed: u64,
     until: Until,
 ) -> gradus::run::Ran {
-    let (config, (_keep, stop)) = (config(seed), watch::channel(Stop::No));
-    let plan = plan(&config);
-    let driver = Driver { world, ledger: Arc::new(ledger), config: config.driver.clone(), offline: false, stop };
-    let run = Run { tables: folder.to_owned(), config: &config, plan: &plan, driver, runtime, observer: &|_, _| {} };
-    run.run(bank(seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
+    tables_of(&config(seed), world, ledger, runtime, folder, until)
+}
+
+/// The same with a config of one's own; the bank follows from its seed.
+fn tables_of<W: World>(
+    config: &Config,
+    world: Arc<W>,
+    ledger: Ledger,
+    runtime: &Runtime,
+    folder: &Path,
+    until: Until,
+) -> gradus::run::Ran {
+    let (_keep, stop) = watch::channel(Stop::No);
+    let plan = plan(config);
+    let driver = Driver {
+        world,
+        ledger: Arc::new(ledger),
+        config: config.driver.clone(),
+        budget: config.budget,
+        offline: false,
+        stop,
+    };
+    let run = Run { tables: folder.to_owned(), config, plan: &plan, driver, runtime, observer: &|_, _| {} };
+    run.run(bank(config.seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
 }
 
 /// Drives one phase under faults and power cuts until it is through; gives back how many cuts there were.
@@ -316,7 +336,14 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
         let cut_at = if life < 4 { luck % 60 } else { u64::MAX };
         let world = Arc::new(SimWorld::new(luck, true, cut_at, &ledger));
         let (_keep, stop) = watch::channel(Stop::No);
-        let mut driver = Driver { world: world.clone(), ledger, config: config.driver.clone(), offline: false, stop };
+        let mut driver = Driver {
+            world: world.clone(),
+            ledger,
+            config: config.driver.clone(),
+            budget: config.budget,
+            offline: false,
+            stop,
+        };
         let questions = bank(seed).into_iter().map(Ok::<_, String>);
         let through = runtime.block_on(async {
             let probe = |q: &Question, a: &[_]| grade::next(&plan.probe, &plan.grade, q, a);
@@ -425,4 +452,69 @@ fn tables_after_faults_and_power_cuts_are_those_of_a_clean_run() {
     let n_cuts = n_cuts.load(Ordering::Relaxed);
     println!("{n_seeds} seeds from {first} on, {n_cuts} power cuts");
     assert!(n_cuts > n_seeds / 2, "the storm must really cut: {n_cuts} cuts in {n_seeds} seeds");
+}
+
+/// Runs under a budget that is raised whenever it stops the run, against a world with faults; gives back how often.
+fn raise(seed: u64) -> u64 {
+    let home = tempfile::tempdir().unwrap();
+    let (free, limited) = (home.path().join("free"), home.path().join("limited"));
+    let mut config = config(seed);
+    config.probe.sampling.max_tokens = 64;
+    config.distil.sampling.max_tokens = 64;
+    let run = |config: &Config, luck: u64, ledger: &str, folder: &Path| {
+        let runtime = runtime();
+        let _inside = runtime.enter();
+        let ledger = Ledger::simulated(&home.path().join(ledger)).unwrap();
+        let reader = ledger.reader().unwrap();
+        let world = Arc::new(SimWorld::new(luck, true, u64::MAX, &ledger));
+        let ran = tables_of(config, world.clone(), ledger, &runtime, folder, Until::Select);
+        assert_eq!(world.asked_again.load(Ordering::Relaxed), 0, "seed {seed}: a recorded result was asked again");
+        (ran, reader.spent().unwrap())
+    };
+    let (ran, total) = run(&config, seed, "free.sqlite", &free);
+    assert!(ran.ended.is_none());
+    // No request of this world uses more.
+    let worst = Spend { usd: 64e-6, tokens: 64 + 11 };
+    for n_raised in 0_u32.. {
+        let share = f64::from(n_raised) / 4.0;
+        config.budget = match seed % 3 {
+            0 => Budget { max_usd: Some(total.usd * share), max_tokens: None },
+            1 => Budget { max_usd: None, max_tokens: Some((total.tokens as f64 * share) as u64) },
+            // One more than is used: what is refused uses nothing, and may come last.
+            _ => Budget { max_usd: Some(total.usd * share), max_tokens: Some(total.tokens + 1) },
+        };
+        let (ran, spent) = run(&config, seed + u64::from(n_raised), "limited.sqlite", &limited);
+        let over = |spent: f64, max: f64, worst: f64| spent < max + worst + 1e-12;
+        assert!(config.budget.max_usd.is_none_or(|max| over(spent.usd, max, worst.usd)), "seed {seed}: {spent:?}");
+        assert!(config.budget.max_tokens.is_none_or(|max| over(spent.tokens as f64, max as f64, worst.tokens as f64)));
+        let Some((_, ended)) = ran.ended else {
+            assert_eq!(spent.tokens, total.tokens, "seed {seed}: as much was asked as without a budget");
+            assert_eq!(read_all(&limited), read_all(&free), "seed {seed}: tables differ from those without a budget");
+            return u64::from(n_raised);
+        };
+        let Ended::Budget(told) = ended else { panic!("seed {seed}: {ended:?}") };
+        // Sums of fractions depend on their order.
+        assert!(told.tokens == spent.tokens && (told.usd - spent.usd).abs() < 1e-12, "{told:?}, {spent:?}");
+        // A partial run accounts for every question, too.
+        let mut left: HashMap<String, u64> =
+            TableReader::<QuestionRow>::open(&limited).unwrap().map(|row| (row.unwrap().question_id, 0)).collect();
+        let mut kept: Vec<String> = TableReader::<SelectionRow>::open(&limited)
+            .unwrap()
+            .map(Result::unwrap)
+            .filter_map(|row| row.selected.then_some(row.question_id))
+            .collect();
+        kept.dedup();
+        let mut dropped: Vec<_> = TableReader::<DroppedRow>::open(&limited).unwrap().map(Result::unwrap).collect();
+        assert!(dropped.iter().any(|row| row.reason == "not_asked"), "seed {seed}: something was not asked");
+        dropped.retain(|row| row.item_kind == "question");
+        kept.iter().chain(dropped.iter().map(|row| &row.item)).for_each(|id| *left.get_mut(id).unwrap() += 1);
+        assert!(left.values().all(|n| *n == 1), "seed {seed}: {left:?}");
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_budget_raised_in_steps_ends_with_the_tables_of_a_run_without_one() {
+    let n_raised: u64 = (0..30).map(raise).sum();
+    assert!(n_raised > 30 * 2, "the budgets must really stop runs: {n_raised} times in 30 seeds");
 }

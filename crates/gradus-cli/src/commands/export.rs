@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use gradus::config::Config;
+use gradus::config::{Config, Export};
 use gradus::export::{ExportFacts, Exported, Prompt};
 use gradus::metrics::Metrics;
 use gradus::prompt::{Prompts, conversation};
-use gradus::tables::{QuestionRow, SelectionRow, path};
+use gradus::tables::{LevelRow, QuestionRow, SelectionRow, path};
 use serde_json::json;
 
 use crate::commands::run::title;
@@ -29,19 +29,33 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let past = Past::open(&args.run_dir, &args.set)?;
-    if !path::<SelectionRow>(&past.folder.join("tables")).exists() {
+    let tables = past.folder.join("tables");
+    let only_questions = past.config.export.formats.iter().all(|format| format.is_rl());
+    if only_questions && !path::<LevelRow>(&tables).exists() {
+        return Err(CommandError::usage(format!("nothing is graded in {} yet", past.folder.display()))
+            .hint("`gradus grade` asks the student"));
+    }
+    if !only_questions && !path::<SelectionRow>(&tables).exists() {
         return Err(CommandError::usage(format!("nothing is selected in {} yet", past.folder.display()))
             .hint("`gradus run` goes on to the end"));
     }
     let exported = write(&past.folder, &past.config, &past.metrics)?;
     if args.json {
-        println!("{}", json!({ "rows": exported.rows, "files": exported.files }));
+        println!("{}", json!({ "rows": exported.rows, "questions": exported.questions, "files": exported.files }));
         return Ok(());
     }
-    println!("wrote     {}/export: {} rows per format", past.folder.display(), exported.rows);
+    println!("wrote     {}/export: {}", past.folder.display(), told(&exported, &past.config.export));
     exported.notes.iter().for_each(|note| println!("note      {note}"));
     exported.next.iter().for_each(|command| println!("next      {command}"));
     Ok(())
+}
+
+/// How much was written, in words.
+pub(crate) fn told(exported: &Exported, config: &Export) -> String {
+    let n_cots =
+        (!config.formats.iter().all(|format| format.is_rl())).then(|| format!("{} rows per format", exported.rows));
+    let questions = exported.questions.iter().map(|(format, n)| format!("{n} questions in {format}"));
+    n_cots.into_iter().chain(questions).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes the export of a run directory from its tables.
@@ -65,6 +79,7 @@ pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result
         languages: &[],
         run,
         funnel: &metrics.funnel,
+        partial: metrics.partial.as_ref(),
         prompt: &prompt,
     };
     Ok(gradus::export::write(folder, &config.export, &facts)?)

@@ -1,11 +1,12 @@
 //! The main job on an embedded default: no server, no key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gradus::run::Until;
 
 use crate::commands::run;
 use crate::error::CommandError;
+use crate::prices;
 use crate::session::{self, CommonArgs, Configured};
 
 /// Run the whole job on the built-in bank with the built-in model: no server, no key
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     if let Some(teacher) = &args.teacher {
         config.teacher = vec![gradus::config::ModelConfig::named(teacher)];
     }
+    prices::fill(&mut config, Path::new(""))?;
     let folder = args.common.run_dir.clone().unwrap_or_else(|| PathBuf::from("gradus-quickstart"));
     if !args.common.quiet && !args.common.json && args.student.is_none() {
         eprintln!("SmolLM2-135M answers {} questions of the built-in bank on this machine.", config.limit.unwrap_or(0));

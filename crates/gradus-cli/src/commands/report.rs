@@ -22,7 +22,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let past = Past::open(&args.run_dir, &[])?;
     let (folder, config) = (&past.folder, &past.config);
-    let metrics = Metrics::of(folder, config, past.metrics.run, past.metrics.ledger)?;
+    let mut metrics = Metrics::of(folder, config, past.metrics.run, past.metrics.ledger)?;
+    metrics.partial = past.metrics.partial;
     session::write(&folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     let report = gradus::report::write(folder, &title(folder), config, &metrics)?;
     if args.json {

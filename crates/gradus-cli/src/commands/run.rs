@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use gradus::config::{ModelConfig, SamplingConfig};
+use gradus::config::{Config, ModelConfig, SamplingConfig};
+use gradus::driver::Ended;
 use gradus::export::Exported;
 use gradus::level::Level;
-use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, PromptFact, RunFacts, SandboxFact};
+use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, Partial, PromptFact, RunFacts, SandboxFact};
 use gradus::report;
 use gradus::run::{Ran, Until};
 use gradus::score::How;
 use gradus::tables::QuestionRow;
 use gradus::usage;
+use gradus::work::Reason;
 use gradus_model::Identity;
 use gradus_model::name::ModelName;
 use gradus_sandbox::Sandbox;
@@ -76,9 +78,15 @@ pub(crate) fn stages(
     let (ran, metrics) = derive(&session, until, args)?;
     let exported = (until >= Until::Select).then(|| export::write(folder, config, &metrics)).transpose()?;
     let report = report::write(folder, &title(folder), config, &metrics)?;
-    close(&session, &ran, until, args, exported.as_ref(), &report);
+    close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));
+    }
+    if let Some(partial) = &metrics.partial {
+        return Err(CommandError::new(Kind::Quota, partial.sentence()).hint(
+            "raise `budget` (also with `--set budget.max_tokens=N`), and the same command goes on where this one stopped: \
+             nothing recorded is asked or paid again",
+        ));
     }
     let n_lost: u64 =
         ran.dropped.iter().filter(|((_, reason), _)| LOST.contains(&reason.as_str())).map(|(_, n)| n).sum();
@@ -91,7 +99,14 @@ pub(crate) fn stages(
 
 /// Runs the stages of an offline session and writes everything that follows.
 pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Result<Ran, CommandError> {
-    let (ran, metrics) = derive(session, until, args)?;
+    let former = std::fs::read(session.folder.join("metrics.json")).ok();
+    let (ran, mut metrics) = derive(session, until, args)?;
+    // What a budget left out is still missing, though this time nobody was to be asked.
+    let former = former.and_then(|json| serde_json::from_slice::<Metrics>(&json).ok()?.partial);
+    if ran.dropped.keys().any(|(_, reason)| reason == Reason::NOT_ASKED) && former.is_some() {
+        metrics.partial = former;
+        session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
+    }
     let config = &session.configured.config;
     report::write(&session.folder, &title(&session.folder), config, &metrics)?;
     Ok(ran)
@@ -103,9 +118,22 @@ fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Me
     session.freeze(&session.folder.join("gradus.yaml"))?;
     let ran = session.run(until, &progress)?;
     let config = &session.configured.config;
-    let metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
+    let mut metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
+    metrics.partial = partial(&ran, config);
     session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     Ok((ran, metrics))
+}
+
+/// The budget that ended a run, if one did.
+fn partial(ran: &Ran, config: &Config) -> Option<Partial> {
+    let Some((phase, Ended::Budget(spent))) = &ran.ended else { return None };
+    Some(Partial {
+        stage: phase.name().to_owned(),
+        spent_usd: spent.usd,
+        spent_tokens: spent.tokens,
+        max_usd: config.budget.max_usd,
+        max_tokens: config.budget.max_tokens,
+    })
 }
 
 /// What a run is called: after its directory.
@@ -186,7 +214,15 @@ fn ledger_facts(session: &Session, ran: &Ran) -> Result<LedgerFacts, CommandErro
 }
 
 /// The closing lines: what was made, what was left out and why, what to type next.
-fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported: Option<&Exported>, report: &Path) {
+fn close(
+    session: &Session,
+    ran: &Ran,
+    until: Until,
+    args: &CommonArgs,
+    exported: Option<&Exported>,
+    report: &Path,
+    partial: Option<&Partial>,
+) {
     let folder = session.folder.display();
     let mut dropped: Vec<_> =
         ran.dropped.iter().map(|((stage, reason), n)| (stage.as_str(), reason.as_str(), *n)).collect();
@@ -207,7 +243,10 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
                 "n_sound_cots": ran.n_sound,
                 "n_selected": ran.n_selected,
                 "dropped": dropped,
-                "exported": exported.map(|exported| json!({"rows": exported.rows, "files": exported.files})),
+                "exported": exported.map(|exported| {
+                    json!({"rows": exported.rows, "questions": exported.questions, "files": exported.files})
+                }),
+                "partial": partial,
                 "report": report,
             })
         );
@@ -232,7 +271,8 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
     let left: Vec<String> = dropped.iter().map(|(stage, reason, n)| format!("{n} {reason} ({stage})")).collect();
     println!("left out  {}", if left.is_empty() { "nothing".to_owned() } else { left.join(", ") });
     if let Some(exported) = exported {
-        println!("wrote     {folder}/export: {} rows per format; {}", exported.rows, report.display());
+        let told = export::told(exported, &session.configured.config.export);
+        println!("wrote     {folder}/export: {told}; {}", report.display());
     } else {
         println!("wrote     {folder}/tables; {}", report.display());
     }
@@ -249,6 +289,9 @@ fn close(session: &Session, ran: &Ran, until: Until, args: &CommonArgs, exported
                 sampled.drawn.len()
             );
         }
+    }
+    if let (Some(partial), None) = (partial, exported) {
+        println!("note      {}", partial.sentence());
     }
     exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();

@@ -106,6 +106,20 @@ pub struct Price {
     pub as_of: Option<String>,
 }
 
+impl From<&Price> for gradus_model::price::Price {
+    fn from(price: &Price) -> Self {
+        let Price { input, cached_input, output, as_of } = price.clone();
+        Self { input, cached_input, output, as_of }
+    }
+}
+
+impl From<&gradus_model::price::Price> for Price {
+    fn from(price: &gradus_model::price::Price) -> Self {
+        let gradus_model::price::Price { input, cached_input, output, as_of } = price.clone();
+        Self { input, cached_input, output, as_of }
+    }
+}
+
 impl<'de> Deserialize<'de> for ModelConfig {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;

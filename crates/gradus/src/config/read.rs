@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{BankConfig, Config, ModelConfig, preset};
+use super::{BankConfig, Config, ModelConfig, PricesConfig, preset};
 
 impl Config {
     /// Reads YAML (or JSON), then applies `key.path=value` overrides, whose values are YAML too.
@@ -198,6 +198,12 @@ pub(super) trait FromScalarOrMap: for<'de> Deserialize<'de> {
 }
 
 impl FromScalarOrMap for BankConfig {
+    fn from_text(text: &str) -> Self {
+        Self { path: text.into(), ..Self::default() }
+    }
+}
+
+impl FromScalarOrMap for PricesConfig {
     fn from_text(text: &str) -> Self {
         Self { path: text.into(), ..Self::default() }
     }

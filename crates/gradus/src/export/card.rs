@@ -10,7 +10,7 @@ use super::layout::Layout;
 use super::row::COLUMNS;
 use super::shards::{Written, features};
 use super::{ExportFacts, Tally, recorded_teachers};
-use crate::config::Think;
+use crate::config::{Export, Think};
 use crate::level::Level;
 
 const TEMPLATE: &str = include_str!("card.md");
@@ -47,7 +47,7 @@ const LICENSES: [&str; 22] = [
 /// The text of the card.
 pub(super) fn render(
     facts: &ExportFacts<'_>,
-    think: Think,
+    config: &Export,
     tally: &Tally,
     written: &[(&'static dyn Layout, Written)],
 ) -> String {
@@ -55,10 +55,10 @@ pub(super) fn render(
     let formats: Vec<Value> = written
         .iter()
         .map(|(layout, written)| {
-            let features: Vec<Value> =
-                features(*layout).into_iter().map(|(name, dtype)| json!({"name": name, "dtype": dtype})).collect();
+            let n_questions = tally.taken.rows.get(layout.name()).copied();
             json!({
-                "name": layout.name(), "about": layout.about(), "features": features,
+                "name": layout.name(), "about": layout.about(), "features": features(&layout.columns()),
+                "rows": n_questions.unwrap_or(tally.rows), "questions": n_questions.is_some(),
                 "n_bytes": written.n_bytes, "download_bytes": written.download_bytes,
             })
         })
@@ -82,10 +82,12 @@ pub(super) fn render(
     let teachers = if teachers.is_empty() { "a teacher model".to_owned() } else { teachers.join(", ") };
     let context = json!({
         "languages": facts.languages, "licenses": licenses, "license_name": others, "name": facts.name,
-        "name_md": markdown(facts.name), "size": size_category(tally.rows), "formats": formats, "rows": tally.rows,
+        "name_md": markdown(facts.name), "size": size_category(tally.rows.max(tally.taken.rows.values().copied().max().unwrap_or(0))), "formats": formats, "rows": tally.rows,
         "teachers_md": teachers, "student_md": markdown(facts.student), "tool_md": markdown(&facts.run.tool),
-        "wrap": think == Think::Wrap, "longest": tally.longest, "max_length": tally.longest.max_length(),
+        "wrap": config.think == Think::Wrap, "longest": tally.longest, "max_length": tally.longest.max_length(),
         "levels": levels, "recorded_md": recorded.join(", "), "sources": sources, "columns": columns,
+        "cots": tally.has_cots, "partial_md": facts.partial.map(|partial| markdown(&partial.sentence())),
+        "window": [config.rl.min_pass_rate, config.rl.max_pass_rate],
     });
     let card = Environment::new().render_str(TEMPLATE, minijinja::Value::from(Serde(&context)));
     card.expect("the template is fixed and every value is given") + "\n"

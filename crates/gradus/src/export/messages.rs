@@ -2,7 +2,8 @@
 
 use gradus_model::Message;
 
-use super::layout::Layout;
+use super::layout::{Column, Layout, Sft};
+use super::row;
 
 /// `{"messages":[…]}`.
 pub(super) struct Messages;
@@ -16,10 +17,12 @@ impl Layout for Messages {
         "`messages`, one list; the loss is on all tokens unless the trainer masks the prompt"
     }
 
-    fn columns(&self) -> &'static [&'static str] {
-        &["messages"]
+    fn columns(&self) -> Vec<Column> {
+        row::after(&["messages"])
     }
+}
 
+impl Sft for Messages {
     fn fill(&self, mut prompt: Vec<Message>, completion: Message) -> Vec<Vec<Message>> {
         prompt.push(completion);
         vec![prompt]

@@ -1,61 +1,39 @@
 //! The columns of provenance that follow the messages in every format.
 
-use arrow::datatypes::DataType;
 use serde_json::Value;
 
 use super::join::Kept;
-
-/// Type of a column of provenance; every one may be null, as in the hub's own files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Type {
-    Text,
-    Int,
-    Float,
-}
-
-impl Type {
-    /// In Arrow.
-    pub(super) fn arrow(self) -> DataType {
-        match self {
-            Self::Text => DataType::Utf8,
-            Self::Int => DataType::Int64,
-            Self::Float => DataType::Float64,
-        }
-    }
-
-    /// In the words of `datasets`.
-    pub(super) fn dtype(self) -> &'static str {
-        match self {
-            Self::Text => "string",
-            Self::Int => "int64",
-            Self::Float => "float64",
-        }
-    }
-}
+use super::layout::{Column, Shape};
 
 /// Name, type and meaning of each column, in order.
-pub(super) const COLUMNS: [(&str, Type, &str); 20] = [
-    ("question_id", Type::Text, "content id of the question"),
-    ("source_id", Type::Text, "id under which its source knows it"),
-    ("kind", Type::Text, "how its answer is checked: math, choice, text or code"),
-    ("subject", Type::Text, "subject, as the source names it"),
-    ("source", Type::Text, "name of the source"),
-    ("license", Type::Text, "licence of the question"),
-    ("student", Type::Text, "the model that was probed"),
-    ("level", Type::Text, "difficulty for that student: easy, 1 to 5 (hardest)"),
-    ("pass_rate", Type::Float, "share of the student's attempts that were correct"),
-    ("teacher", Type::Text, "the model that wrote the chain of thought"),
-    ("cot_id", Type::Text, "id of the chain of thought"),
-    ("attempt", Type::Int, "number of the teacher's attempt, from 0"),
-    ("verdict", Type::Text, "what was decided about it"),
-    ("verdict_method", Type::Text, "which rule decided"),
-    ("verdict_version", Type::Text, "version of that rule's code"),
-    ("finish", Type::Text, "why the teacher stopped"),
-    ("completion_tokens", Type::Int, "tokens the teacher wrote, as its server counts them"),
-    ("selection_rank", Type::Int, "position among the candidates of its question, from 0"),
-    ("selection_reason", Type::Text, "why it was kept"),
-    ("prompt_hash", Type::Text, "hash of the prompt template"),
+pub(super) const COLUMNS: [(&str, Shape, &str); 20] = [
+    ("question_id", Shape::Text, "content id of the question"),
+    ("source_id", Shape::Text, "id under which its source knows it"),
+    ("kind", Shape::Text, "how its answer is checked: math, choice, text or code"),
+    ("subject", Shape::Text, "subject, as the source names it"),
+    ("source", Shape::Text, "name of the source"),
+    ("license", Shape::Text, "licence of the question"),
+    ("student", Shape::Text, "the model that was probed"),
+    ("level", Shape::Text, "difficulty for that student: easy, 1 to 5 (hardest)"),
+    ("pass_rate", Shape::Float, "share of the student's attempts that were correct"),
+    ("teacher", Shape::Text, "the model that wrote the chain of thought"),
+    ("cot_id", Shape::Text, "id of the chain of thought"),
+    ("attempt", Shape::Int, "number of the teacher's attempt, from 0"),
+    ("verdict", Shape::Text, "what was decided about it"),
+    ("verdict_method", Shape::Text, "which rule decided"),
+    ("verdict_version", Shape::Text, "version of that rule's code"),
+    ("finish", Shape::Text, "why the teacher stopped"),
+    ("completion_tokens", Shape::Int, "tokens the teacher wrote, as its server counts them"),
+    ("selection_rank", Shape::Int, "position among the candidates of its question, from 0"),
+    ("selection_reason", Shape::Text, "why it was kept"),
+    ("prompt_hash", Shape::Text, "hash of the prompt template"),
 ];
+
+/// These columns of messages, then [`COLUMNS`].
+pub(super) fn after(messages: &[&'static str]) -> Vec<Column> {
+    let messages = messages.iter().map(|name| (*name, Shape::Messages));
+    messages.chain(COLUMNS.iter().map(|(name, shape, _)| (*name, *shape))).collect()
+}
 
 /// The values of [`COLUMNS`] for a kept chain of thought.
 pub(super) fn values(kept: &Kept, prompt_hash: &str) -> [Value; COLUMNS.len()] {

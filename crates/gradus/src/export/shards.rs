@@ -10,19 +10,19 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder, StructBuilder};
+use arrow::array::{ArrayRef, Float64Builder, Int64Builder, ListArray, RecordBatch, StringBuilder, StructArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
-use gradus_model::{Message, Speaker};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{CdcOptions, EnabledStatistics, WriterProperties};
+use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::ExportError;
-use super::layout::Layout;
-use super::row::{COLUMNS, Type};
+use super::layout::{Column, Shape};
 
 /// Where files, row groups and batches end, in bytes before encoding. A row group in progress stays in memory, so
 /// it ends well before the hub's 100 MB.
@@ -44,7 +44,7 @@ const BATCH_ROWS: usize = 1024;
 
 /// Writes a format into a folder of its own.
 pub(super) struct FormatWriter {
-    layout: &'static dyn Layout,
+    columns: Vec<Column>,
     folder: PathBuf,
     limits: Limits,
     schema: Arc<Schema>,
@@ -53,18 +53,12 @@ pub(super) struct FormatWriter {
     n_shards: usize,
     shard_bytes: u64,
     group_bytes: u64,
-    rows: Vec<Line>,
+    rows: Vec<Vec<Value>>,
     rows_bytes: u64,
     n_rows: u64,
     /// Most bytes of rows held at once, and what the row group in progress held: what bounds the memory.
     peak_bytes: u64,
     n_bytes: u64,
-}
-
-/// A row: its lists of messages, then its provenance.
-struct Line {
-    lists: Vec<Vec<Message>>,
-    values: [Value; COLUMNS.len()],
 }
 
 /// What a finished format is.
@@ -83,16 +77,16 @@ pub(super) struct Written {
 
 impl FormatWriter {
     /// Begins a format in a new folder.
-    pub(super) fn create(layout: &'static dyn Layout, folder: &Path, limits: Limits) -> Result<Self, ExportError> {
+    pub(super) fn create(columns: Vec<Column>, folder: &Path, limits: Limits) -> Result<Self, ExportError> {
         let data = folder.join("data");
         std::fs::create_dir_all(&data).map_err(|source| ExportError::Io { path: data.clone(), source })?;
         let path = folder.join("train.jsonl");
         let jsonl = File::create(&path).map_err(|source| ExportError::Io { path, source })?;
         let mut writer = Self {
-            layout,
             folder: folder.to_owned(),
             limits,
-            schema: Arc::new(schema(layout)),
+            schema: Arc::new(schema(&columns)),
+            columns,
             jsonl: BufWriter::new(jsonl),
             shard: None,
             n_shards: 0,
@@ -109,16 +103,10 @@ impl FormatWriter {
         Ok(writer)
     }
 
-    /// Adds a row.
-    pub(super) fn push(
-        &mut self,
-        prompt: Vec<Message>,
-        completion: Message,
-        values: [Value; COLUMNS.len()],
-    ) -> Result<(), ExportError> {
-        let line = Line { lists: self.layout.fill(prompt, completion), values };
-        self.write_jsonl(&line)?;
-        let bytes = line.bytes();
+    /// Adds a row: one value per column.
+    pub(super) fn push(&mut self, row: Vec<Value>) -> Result<(), ExportError> {
+        self.write_jsonl(&row)?;
+        let bytes = row.iter().map(weight).sum::<u64>();
         if self.shard_bytes > 0 && self.shard_bytes + bytes > self.limits.shard {
             self.encode()?;
             self.close_shard()?;
@@ -131,7 +119,7 @@ impl FormatWriter {
         self.rows_bytes += bytes;
         self.peak_bytes = self.peak_bytes.max(self.rows_bytes);
         self.n_rows += 1;
-        self.rows.push(line);
+        self.rows.push(row);
         if self.rows.len() >= BATCH_ROWS || self.rows_bytes >= self.limits.batch { self.encode() } else { Ok(()) }
     }
 
@@ -167,7 +155,7 @@ impl FormatWriter {
         let path = self.partial(self.n_shards);
         let file = File::create(&path).map_err(|source| ExportError::Io { path: path.clone(), source })?;
         let options =
-            ArrowWriterOptions::new().with_properties(properties(self.layout)).with_schema_root("schema".to_owned());
+            ArrowWriterOptions::new().with_properties(properties(&self.columns)).with_schema_root("schema".to_owned());
         ArrowWriter::try_new_with_options(file, self.schema.clone(), options)
             .map_err(|source| ExportError::Parquet { path, source })
     }
@@ -193,8 +181,13 @@ impl FormatWriter {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let batch = RecordBatch::try_new(self.schema.clone(), columns(self.layout, &self.rows))
-            .expect("columns are built in the order of the schema");
+        let column = |(at, (_, shape)): (usize, &Column)| {
+            let values: Vec<&Value> = self.rows.iter().map(|row| &row[at]).collect();
+            array(*shape, &values)
+        };
+        let arrays = self.columns.iter().enumerate().map(column).collect();
+        let batch =
+            RecordBatch::try_new(self.schema.clone(), arrays).expect("columns are built in the order of the schema");
         self.rows.clear();
         self.rows_bytes = 0;
         self.n_bytes += batch
@@ -210,65 +203,74 @@ impl FormatWriter {
         shard.write(&batch).map_err(|source| ExportError::Parquet { path, source })
     }
 
-    fn write_jsonl(&mut self, line: &Line) -> Result<(), ExportError> {
-        let mut object = Map::new();
-        for (name, list) in self.layout.columns().iter().zip(&line.lists) {
-            object.insert((*name).to_owned(), json!(list));
-        }
-        for ((name, ..), value) in COLUMNS.iter().zip(&line.values) {
-            object.insert((*name).to_owned(), value.clone());
-        }
+    fn write_jsonl(&mut self, row: &[Value]) -> Result<(), ExportError> {
+        let names = self.columns.iter().map(|(name, _)| *name);
         let io = |source| ExportError::Io { path: self.folder.join("train.jsonl"), source };
-        serde_json::to_writer(&mut self.jsonl, &object).map_err(|error| io(error.into()))?;
+        let mut serializer = serde_json::Serializer::new(&mut self.jsonl);
+        serializer.collect_map(names.zip(row)).map_err(|error| io(error.into()))?;
         self.jsonl.write_all(b"\n").map_err(io)
     }
 }
 
-impl Line {
-    /// About how many bytes it takes in memory as Arrow.
-    fn bytes(&self) -> u64 {
-        let messages = self.lists.iter().flatten().map(|message| message.content.len() + 16).sum::<usize>();
-        let values = self.values.iter().map(|value| value.as_str().map_or(8, |text| text.len() + 4)).sum::<usize>();
-        (messages + values) as u64
+/// A column in the words of the card: name and dtype, or what it is made of.
+pub(super) fn features(columns: &[Column]) -> Vec<Value> {
+    let feature = |(name, shape): &Column| match shape {
+        Shape::Text => json!({"name": name, "dtype": "string"}),
+        Shape::Int => json!({"name": name, "dtype": "int64"}),
+        Shape::Float => json!({"name": name, "dtype": "float64"}),
+        Shape::Texts => json!({"name": name, "list": "string"}),
+        Shape::Messages => json!({"name": name, "list": features(&MESSAGE)}),
+        Shape::Fields(fields) => json!({"name": name, "struct": features(fields)}),
+    };
+    columns.iter().map(feature).collect()
+}
+
+/// A turn of a conversation.
+const MESSAGE: [Column; 2] = [("role", Shape::Text), ("content", Shape::Text)];
+
+fn element(data_type: DataType) -> Arc<Field> {
+    Arc::new(Field::new("element", data_type, true))
+}
+
+fn data_type(shape: Shape) -> DataType {
+    match shape {
+        Shape::Text => DataType::Utf8,
+        Shape::Int => DataType::Int64,
+        Shape::Float => DataType::Float64,
+        Shape::Texts => DataType::List(element(DataType::Utf8)),
+        Shape::Messages => DataType::List(element(DataType::Struct(fields(&MESSAGE)))),
+        Shape::Fields(columns) => DataType::Struct(fields(columns)),
     }
 }
 
-/// The features of a format in the words of `datasets`: name and dtype, or list of role and content.
-pub(super) fn features(layout: &dyn Layout) -> Vec<(&'static str, Option<&'static str>)> {
-    let lists = layout.columns().iter().map(|name| (*name, None));
-    lists.chain(COLUMNS.iter().map(|(name, kind, _)| (*name, Some(kind.dtype())))).collect()
+fn fields(columns: &[Column]) -> Fields {
+    columns.iter().map(|(name, shape)| Field::new(*name, data_type(*shape), true)).collect()
 }
 
-fn message_fields() -> Fields {
-    Fields::from(vec![Field::new("role", DataType::Utf8, true), Field::new("content", DataType::Utf8, true)])
-}
-
-fn element() -> Field {
-    Field::new("element", DataType::Struct(message_fields()), true)
-}
-
-fn schema(layout: &dyn Layout) -> Schema {
-    let lists = layout.columns().iter().map(|name| Field::new(*name, DataType::List(Arc::new(element())), true));
-    let values = COLUMNS.iter().map(|(name, kind, _)| Field::new(*name, kind.arrow(), true));
-    let metadata = HashMap::from([("huggingface".to_owned(), described(layout))]);
-    Schema::new_with_metadata(lists.chain(values).collect::<Vec<_>>(), metadata)
+fn schema(columns: &[Column]) -> Schema {
+    let metadata = HashMap::from([("huggingface".to_owned(), described(columns))]);
+    Schema::new_with_metadata(fields(columns), metadata)
 }
 
 /// The features as `datasets` describes them to itself.
-fn described(layout: &dyn Layout) -> String {
-    let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
-    let mut described = Map::new();
-    for (name, dtype) in features(layout) {
-        let feature = dtype.map_or_else(
-            || json!({"feature": {"role": value("string"), "content": value("string")}, "_type": "List"}),
-            value,
-        );
-        described.insert(name.to_owned(), feature);
-    }
-    json!({"info": {"features": described}}).to_string()
+fn described(columns: &[Column]) -> String {
+    json!({"info": {"features": features_of(columns)}}).to_string()
 }
 
-fn properties(layout: &dyn Layout) -> WriterProperties {
+fn features_of(columns: &[Column]) -> Map<String, Value> {
+    let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
+    let feature = |shape: Shape| match shape {
+        Shape::Text => value("string"),
+        Shape::Int => value("int64"),
+        Shape::Float => value("float64"),
+        Shape::Texts => json!({"feature": value("string"), "_type": "List"}),
+        Shape::Messages => json!({"feature": features_of(&MESSAGE), "_type": "List"}),
+        Shape::Fields(columns) => Value::Object(features_of(columns)),
+    };
+    columns.iter().map(|(name, shape)| ((*name).to_owned(), feature(*shape))).collect()
+}
+
+fn properties(columns: &[Column]) -> WriterProperties {
     let chunking = CdcOptions::default();
     // Key by key as `datasets` writes it, blanks included.
     let chunking_json = format!(
@@ -283,60 +285,62 @@ fn properties(layout: &dyn Layout) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_content_defined_chunking(Some(chunking))
         .set_key_value_metadata(Some(vec![
-            KeyValue::new("huggingface".to_owned(), described(layout)),
+            KeyValue::new("huggingface".to_owned(), described(columns)),
             KeyValue::new("content_defined_chunking".to_owned(), chunking_json),
         ]))
         .build()
 }
 
-fn columns(layout: &dyn Layout, rows: &[Line]) -> Vec<ArrayRef> {
-    let mut columns: Vec<ArrayRef> = Vec::new();
-    for at in 0..layout.columns().len() {
-        let texts: Vec<Box<dyn arrow::array::ArrayBuilder>> =
-            vec![Box::new(StringBuilder::new()), Box::new(StringBuilder::new())];
-        let mut list = ListBuilder::new(StructBuilder::new(message_fields(), texts)).with_field(Arc::new(element()));
-        for row in rows {
-            for message in &row.lists[at] {
-                let turn = list.values();
-                text(turn, 0).append_value(role(message.role));
-                text(turn, 1).append_value(&message.content);
-                turn.append(true);
-            }
-            list.append(true);
+/// Values of one column as Arrow holds them.
+fn array(shape: Shape, values: &[&Value]) -> ArrayRef {
+    match shape {
+        Shape::Text => {
+            let mut builder = StringBuilder::new();
+            builder.extend(values.iter().map(|value| value.as_str()));
+            Arc::new(builder.finish())
         }
-        columns.push(Arc::new(list.finish()));
+        Shape::Int => {
+            let mut builder = Int64Builder::new();
+            builder.extend(values.iter().map(|value| value.as_i64()));
+            Arc::new(builder.finish())
+        }
+        Shape::Float => {
+            let mut builder = Float64Builder::new();
+            builder.extend(values.iter().map(|value| value.as_f64()));
+            Arc::new(builder.finish())
+        }
+        Shape::Texts => list(Shape::Text, values),
+        Shape::Messages => list(Shape::Fields(&MESSAGE), values),
+        Shape::Fields(columns) => {
+            let inner = |(name, shape): &Column| {
+                let values: Vec<&Value> = values.iter().map(|value| value.get(name).unwrap_or(&Value::Null)).collect();
+                array(*shape, &values)
+            };
+            let arrays = columns.iter().map(inner).collect();
+            Arc::new(StructArray::new(fields(columns), arrays, Some(present(values))))
+        }
     }
-    for (at, (_, kind, _)) in COLUMNS.iter().enumerate() {
-        let values = rows.iter().map(|row| &row.values[at]);
-        columns.push(match kind {
-            Type::Text => {
-                let mut builder = StringBuilder::new();
-                values.for_each(|value| builder.append_option(value.as_str()));
-                Arc::new(builder.finish())
-            }
-            Type::Int => {
-                let mut builder = Int64Builder::new();
-                values.for_each(|value| builder.append_option(value.as_i64()));
-                Arc::new(builder.finish())
-            }
-            Type::Float => {
-                let mut builder = Float64Builder::new();
-                values.for_each(|value| builder.append_option(value.as_f64()));
-                Arc::new(builder.finish())
-            }
-        });
-    }
-    columns
 }
 
-fn text(turn: &mut StructBuilder, at: usize) -> &mut StringBuilder {
-    turn.field_builder(at).expect("role and content are texts")
+fn list(shape: Shape, values: &[&Value]) -> ArrayRef {
+    let items = |value: &Value| value.as_array().map_or(0, Vec::len);
+    let offsets = OffsetBuffer::from_lengths(values.iter().map(|value| items(value)));
+    let inner: Vec<&Value> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
+    let inner = array(shape, &inner);
+    Arc::new(ListArray::new(element(data_type(shape)), offsets, inner, Some(present(values))))
 }
 
-fn role(speaker: Speaker) -> &'static str {
-    match speaker {
-        Speaker::System => "system",
-        Speaker::User => "user",
-        Speaker::Assistant => "assistant",
+/// Which values are not null.
+fn present(values: &[&Value]) -> NullBuffer {
+    values.iter().map(|value| !value.is_null()).collect::<Vec<bool>>().into()
+}
+
+/// About how many bytes a value takes in memory as Arrow.
+fn weight(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64 + 4,
+        Value::Array(values) => 4 + values.iter().map(weight).sum::<u64>(),
+        Value::Object(fields) => fields.values().map(weight).sum(),
+        _ => 8,
     }
 }

@@ -128,6 +128,7 @@ fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, Ex
         languages: &["en".to_owned()],
         run: &run,
         funnel: &[FunnelStep { step: "entered".into(), unit: "questions".into(), count: 9 }],
+        partial: None,
         prompt: &prompt,
     };
     write_within(folder, config, &facts, limits)
@@ -287,11 +288,12 @@ fn memory_does_not_grow_with_the_number_of_rows() {
     let limits = Limits { batch: 100_000, ..Limits::default() };
     let peak = |n: u64| {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = FormatWriter::create(&trl::Trl, folder.path(), limits).unwrap();
+        let mut writer = FormatWriter::create(trl::Trl.columns(), folder.path(), limits).unwrap();
         for _ in 0..n {
             let turn = |role| Message { role, content: "x".repeat(1000) };
-            let values = std::array::from_fn(|_| Value::Null);
-            writer.push(vec![turn(Speaker::User)], turn(Speaker::Assistant), values).unwrap();
+            let values = vec![Value::Null; row::COLUMNS.len()];
+            let lists = [vec![turn(Speaker::User)], vec![turn(Speaker::Assistant)]].map(|list| json!(list));
+            writer.push(lists.into_iter().chain(values).collect()).unwrap();
         }
         writer.finish().unwrap().peak_bytes
     };
@@ -325,11 +327,14 @@ fn the_card_and_the_manifest_say_how_it_was_made() {
 fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     let mut run = crate::metrics::tests::facts();
     let levels = ["5", "easy", "2"].map(|level| (level.to_owned(), 1)).into();
-    let tally = Tally { rows: 3, levels, ..Tally::default() };
+    let tally = Tally { has_cots: true, rows: 3, levels, ..Tally::default() };
+    fn facts<'a>(run: &'a RunFacts, prompt: &'a dyn Fn(&QuestionRow) -> Prompt) -> ExportFacts<'a> {
+        ExportFacts { name: "x", student: "s", languages: &[], run, funnel: &[], partial: None, prompt }
+    }
     let card = |run: &RunFacts| {
         let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
-        let facts = ExportFacts { name: "x", student: "s", languages: &[], run, funnel: &[], prompt: &prompt };
-        card::render(&facts, Think::Keep, &tally, &[])
+        let facts = facts(run, &prompt);
+        card::render(&facts, &Export::default(), &tally, &[])
     };
     let asked = card(&run);
     let places = ["| easy |", "| 2 |", "| 5 |"].map(|level| asked.find(level).expect(level));
@@ -337,7 +342,161 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     assert!(!asked.contains("recording"));
     run.models[1].recorded = true;
     assert!(card(&run).contains("The responses of t come from a recording."));
-    assert!(tally.notes(Think::Keep, &run)[0].starts_with("the chains of thought of t were recorded"));
+    let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
+    let notes = tally.notes(&Export::default(), &facts(&run, &prompt));
+    assert!(notes[0].starts_with("the chains of thought of t were recorded"));
+}
+
+/// Seven questions: two of math, one with options, programs with pairs and with asserts, one always solved, one
+/// without a level.
+fn tables_for_rl(folder: &Path) {
+    let tables = folder.join("tables");
+    std::fs::create_dir_all(&tables).unwrap();
+    let mut questions = TableWriter::<QuestionRow>::create(&tables).unwrap();
+    let mut levels = TableWriter::<LevelRow>::create(&tables).unwrap();
+    let pairs = r#"{"type":"stdin","cases":[{"input":"1 2\n","output":"3\n"},{"input":"4 5\n","output":"9\n"}]}"#;
+    let asserts = r#"{"type":"function","test_code":"assert f(1) == 2"}"#;
+    let rows: [(&str, &str, Option<&str>, Option<f64>); 7] = [
+        ("math", "\\frac{1}{2}", None, Some(0.5)),
+        ("math", "7", None, None),
+        ("choice", "B", None, Some(0.25)),
+        ("code", "", Some(pairs), Some(0.0)),
+        ("code", "", Some(asserts), Some(0.75)),
+        ("math", "8", None, Some(1.0)),
+        ("text", "", None, Some(0.5)),
+    ];
+    for (q, (kind, answer, tests, pass_rate)) in rows.into_iter().enumerate() {
+        let question_id = format!("{q:016x}");
+        questions
+            .push(QuestionRow {
+                question_id: question_id.clone(),
+                source_ids: vec![format!("s{q}")],
+                kind: kind.into(),
+                question: format!("Question {q}?"),
+                references: if answer.is_empty() { Vec::new() } else { vec![answer.into(), "another".into()] },
+                tolerance: (q == 0).then(|| r#"{"relative":0.05}"#.into()),
+                tests: tests.map(Into::into),
+                starter: String::new(),
+                options: if kind == "choice" { vec!["x".into(), "y".into()] } else { Vec::new() },
+                bank_level: None,
+                subject: None,
+                source: "hand".into(),
+                license: Some("mit".into()),
+            })
+            .unwrap();
+        if q != 1 {
+            levels.push(LevelRow { pass_rate, ..level(&question_id) }).unwrap();
+        }
+    }
+    questions.finish().unwrap();
+    levels.finish().unwrap();
+}
+
+fn for_rl() -> Export {
+    let rl = crate::config::Rl { max_pass_rate: 0.9, ..crate::config::Rl::default() };
+    Export { formats: vec![Format::Verl, Format::TrlGrpo], rl, ..Export::default() }
+}
+
+#[test]
+fn questions_within_the_window_become_rows_of_verl_and_trl() {
+    let folder = tempfile::tempdir().unwrap();
+    tables_for_rl(folder.path());
+    // Nothing was distilled: only questions and levels are needed.
+    let exported = export(folder.path(), &for_rl(), Limits::default()).unwrap();
+    assert_eq!(exported.questions, [("verl".to_owned(), 3), ("trl_grpo".to_owned(), 4)].into());
+    let verl = jsonl(&folder.path().join("export/verl/train.jsonl"));
+    assert_eq!(
+        serde_json::to_string(&verl[0]).unwrap(),
+        r#"{"data_source":"lighteval/MATH","prompt":[{"role":"user","content":"Question 0?\nBox it."}],"ability":"math","reward_model":{"style":"rule","ground_truth":"\\frac{1}{2}"},"extra_info":{"split":"train","index":0,"question":"Question 0?","answer":"\\frac{1}{2}","question_id":"0000000000000000","source_id":"s0","kind":"math","options":null,"tolerance":0.05,"subject":null,"source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5}}"#
+    );
+    assert_eq!((&verl[1]["ability"], &verl[1]["extra_info"]["options"]), (&json!("qa"), &json!(["x", "y"])));
+    let code = &verl[2];
+    assert_eq!((&code["data_source"], &code["extra_info"]["index"]), (&json!("taco"), &json!(2)));
+    let tests: Value = serde_json::from_str(code["reward_model"]["ground_truth"].as_str().unwrap()).unwrap();
+    assert_eq!(tests, json!({"inputs": ["1 2\n", "4 5\n"], "outputs": ["3\n", "9\n"]}));
+    let grpo = jsonl(&folder.path().join("export/trl_grpo/train.jsonl"));
+    assert_eq!(grpo[0]["solution"], "\\boxed{\\frac{1}{2}}");
+    assert_eq!((&grpo[0]["answer"], &grpo[0]["answers"][1]), (&json!("\\frac{1}{2}"), &json!("another")));
+    assert!(grpo[3]["tests"].as_str().unwrap().contains("assert f(1) == 2") && grpo[3]["solution"].is_null());
+    for left_out in [
+        "1 questions have a pass rate outside of 0 to 0.9",
+        "1 questions without a pass rate and 1 without",
+        "1 code questions are not in `verl`",
+    ] {
+        assert!(exported.notes.iter().any(|note| note.starts_with(left_out)), "{left_out}: {:?}", exported.notes);
+    }
+    let manifest = std::fs::read_to_string(folder.path().join("export/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["questions"]["rows"]["verl"], 3);
+    assert_eq!(manifest["questions"]["n_inexpressible"]["verl"], 1);
+}
+
+#[test]
+fn questions_stand_in_parquet_as_in_jsonl_and_come_out_the_same_twice() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for folder in &folders {
+        tables_for_rl(folder.path());
+        export(folder.path(), &for_rl(), Limits::default()).unwrap();
+    }
+    let bytes = |at: usize| -> Vec<_> {
+        let root = folders[at].path().join("export");
+        files(&root).into_iter().map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_owned(), bytes)).collect()
+    };
+    assert_eq!(bytes(0), bytes(1));
+    let root = folders[0].path().join("export");
+    let path = root.join("verl/data/train-00000-of-00001.parquet");
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let rows = jsonl(&root.join("verl/train.jsonl"));
+    assert_eq!(batch.num_rows(), rows.len());
+    let (reward, info) = (batch["reward_model"].as_struct(), batch["extra_info"].as_struct());
+    for (at, row) in rows.iter().enumerate() {
+        let truth = reward.column_by_name("ground_truth").unwrap().as_string::<i32>().value(at);
+        assert_eq!(truth, row["reward_model"]["ground_truth"].as_str().unwrap());
+        let index = info.column_by_name("index").unwrap().as_primitive::<arrow::datatypes::Int64Type>().value(at);
+        assert_eq!(index, row["extra_info"]["index"].as_i64().unwrap());
+        let options = info.column_by_name("options").unwrap().as_list::<i32>();
+        assert_eq!(options.is_valid(at), !row["extra_info"]["options"].is_null());
+        let turns = batch["prompt"].as_list::<i32>().value(at);
+        let contents = turns.as_struct().column_by_name("content").unwrap().clone();
+        assert_eq!(contents.as_string::<i32>().value(0), row["prompt"][0]["content"].as_str().unwrap());
+    }
+    let card = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let (header, body) = card.strip_prefix("---\n").unwrap().split_once("\n---\n").unwrap();
+    let header: Value = serde_saphyr::from_str(header).unwrap();
+    let features = &header["dataset_info"][0]["features"];
+    assert_eq!(
+        features[3],
+        json!({"name": "reward_model", "struct": [{"name": "style", "dtype": "string"}, {"name": "ground_truth", "dtype": "string"}]})
+    );
+    assert_eq!((&features[1]["list"][1]["name"], &header["license"][0]), (&json!("content"), &json!("mit")));
+    assert_eq!(header["dataset_info"][1]["splits"][0]["num_examples"], 4);
+    assert!(body.contains("`verl` has 3 questions") && !body.contains("chains of thought"), "{body}");
+}
+
+#[test]
+fn a_partial_run_is_marked_in_card_and_manifest() {
+    let partial =
+        Partial { stage: "distil".into(), spent_usd: 1.25, spent_tokens: 9, max_usd: Some(1.2), max_tokens: None };
+    let run = RunFacts::default();
+    let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
+    let facts = ExportFacts {
+        name: "x",
+        student: "s",
+        languages: &[],
+        run: &run,
+        funnel: &[],
+        partial: Some(&partial),
+        prompt: &prompt,
+    };
+    let tally = Tally { has_cots: true, rows: 1, ..Tally::default() };
+    let card = card::render(&facts, &Export::default(), &tally, &[]);
+    assert!(
+        card.contains("**Partial:** the budget ended the run while asking (distil): $1.250000 of $1.2 spent"),
+        "{card}"
+    );
+    let manifest: Value = serde_json::from_str(&manifest(&Export::default(), &facts, &tally, &[])).unwrap();
+    assert_eq!(manifest["partial"]["spent_usd"], 1.25);
 }
 
 #[test]

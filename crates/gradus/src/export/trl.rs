@@ -2,7 +2,8 @@
 
 use gradus_model::Message;
 
-use super::layout::Layout;
+use super::layout::{Column, Layout, Sft};
+use super::row;
 
 /// `{"prompt":[…],"completion":[…]}`.
 pub(super) struct Trl;
@@ -16,10 +17,12 @@ impl Layout for Trl {
         "`prompt` and `completion`, each a list of messages; TRL's SFTTrainer computes the loss on the completion alone"
     }
 
-    fn columns(&self) -> &'static [&'static str] {
-        &["prompt", "completion"]
+    fn columns(&self) -> Vec<Column> {
+        row::after(&["prompt", "completion"])
     }
+}
 
+impl Sft for Trl {
     fn fill(&self, prompt: Vec<Message>, completion: Message) -> Vec<Vec<Message>> {
         vec![prompt, vec![completion]]
     }

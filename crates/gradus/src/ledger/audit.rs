@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{LedgerError, Reader, body_hash};
 use crate::attempt::Key;
+use crate::budget::Spend;
 
 /// Counts over a ledger.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -137,6 +138,14 @@ impl Reader {
             });
         }
         Ok(())
+    }
+
+    /// What all tries together have used, as far as servers and prices told.
+    pub fn spent(&self) -> Result<Spend, LedgerError> {
+        let sums = "SELECT coalesce(sum(cost_usd), 0.0), coalesce(sum(prompt_tokens), 0)
+                    + coalesce(sum(completion_tokens), 0) FROM requests";
+        let spend = |row: &rusqlite::Row<'_>| Ok(Spend { usd: row.get(0)?, tokens: row.get::<_, i64>(1)? as u64 });
+        self.connection().query_row(sums, [], spend).map_err(|source| self.sqlite(source))
     }
 
     /// Counts.
