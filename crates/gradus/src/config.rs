@@ -11,6 +11,7 @@ mod scoring;
 
 use std::path::PathBuf;
 
+use gradus_model::name::ModelName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -402,14 +403,38 @@ pub struct Distil {
     pub tries: u32,
     /// Fewest correct chains of thought over all teachers for a question to be kept (OmniThought: 2).
     pub min_correct: u32,
+    /// What becomes of a chain of thought that was cut off at `sampling.max_tokens`.
+    pub on_truncated: CutOff,
+    /// Most times that one is gone on with.
+    pub max_rounds: u32,
+    /// Most tokens of one over all rounds, the first included; no limit but that of the rounds if absent.
+    pub max_total_tokens: Option<u32>,
     /// How to sample.
     pub sampling: SamplingConfig,
 }
 
 impl Default for Distil {
     fn default() -> Self {
-        Self { correct: 1, tries: 4, min_correct: 1, sampling: SamplingConfig::default() }
+        Self {
+            correct: 1,
+            tries: 4,
+            min_correct: 1,
+            on_truncated: CutOff::Keep,
+            max_rounds: 3,
+            max_total_tokens: None,
+            sampling: SamplingConfig::default(),
+        }
     }
+}
+
+/// What becomes of a chain of thought that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOff {
+    /// It stays as it came, and is not learned from.
+    Keep,
+    /// The teacher goes on where it stopped. Only with an endpoint that knows `continue_final_message`.
+    Continue,
 }
 
 /// Which chains of thought are kept.
@@ -519,6 +544,7 @@ impl Config {
             let found = format!("{} with `distil.correct` {}", self.distil.tries, self.distil.correct);
             return wrong("distil.tries", "at least `distil.correct`", found);
         }
+        self.check_continuation()?;
         if !(self.grade.tau > 0.0 && self.grade.tau <= 1.0) {
             return wrong("grade.tau", "above 0 and at most 1", self.grade.tau.to_string());
         }
@@ -567,6 +593,29 @@ impl Config {
         }
         Ok(self)
     }
+
+    /// Whether what was cut off can be gone on with.
+    fn check_continuation(&self) -> Result<(), ConfigError> {
+        if self.distil.on_truncated == CutOff::Keep {
+            return Ok(());
+        }
+        let wrong = |message: String, hint: &str| Err(ConfigError { message, hint: Some(hint.to_owned()) });
+        if self.distil.max_rounds == 0 {
+            let message = "`distil.max_rounds` must be at least 1 for `distil.on_truncated: continue`, and is 0";
+            return wrong(message.into(), "`distil.on_truncated: keep` goes on with nothing");
+        }
+        let cannot = |teacher: &&ModelConfig| !matches!(teacher.model.parse(), Ok(ModelName::OpenAi { .. }));
+        match self.teacher.iter().find(cannot) {
+            Some(teacher) => wrong(
+                format!(
+                    "`distil.on_truncated: continue` needs teachers behind `openai:URL#MODEL`, and `{}` is none",
+                    teacher.model
+                ),
+                "`distil.on_truncated: keep`, or a server that knows `continue_final_message` (vLLM, SGLang)",
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -581,6 +630,8 @@ mod tests {
             "probe: {attempts: 4, adaptive: {max_width: 1.5}}",
             "grade: {edges: [.5, .4, .6, .7]}",
             "distil: {correct: 3, tries: 2}",
+            "teacher: smollm2\ndistil: {on_truncated: continue}",
+            "distil: {on_truncated: continue, max_rounds: 0}",
             "sample: {weights: [0, 0, 0, 0, 0]}",
         ] {
             assert!(Config::read(yaml, &[]).is_err(), "{yaml}");

@@ -1,6 +1,7 @@
 //! Chains of thought from the teachers: asked again until enough are right or the tries run out.
 
-use crate::attempt::Source;
+use crate::attempt::{Key, Source};
+use crate::further::{self, Further};
 use crate::judge::{self, Judge, Judged, find};
 use crate::prompt::Asker;
 use crate::question::Question;
@@ -15,6 +16,8 @@ pub struct Distil {
     pub correct: u32,
     /// Most attempts per question and teacher.
     pub tries: u32,
+    /// How far an attempt that was cut off is gone on with, if at all.
+    pub further: Option<Further>,
     /// How attempts are judged.
     pub judge: Judge,
 }
@@ -24,13 +27,15 @@ pub struct Distil {
 pub struct Distilled {
     /// By teacher, then by number.
     pub cots: Vec<Judged>,
+    /// Keys of the generations that each was joined from.
+    pub parts: Vec<Vec<Key>>,
 }
 
 /// What a question still needs, or its chains of thought. Decided from the longest prefix of settled attempts
 /// of each teacher; attempts behind it are not looked at.
 pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<Distilled> {
     let mut missing = Vec::new();
-    let mut cots = Vec::new();
+    let (mut cots, mut parts) = (Vec::new(), Vec::new());
     for (asker, teacher) in config.askers.iter().zip(0..) {
         let source = Source::Teacher(teacher);
         let mut n_sound = 0;
@@ -46,10 +51,19 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
                 missing.extend(wanted.filter(|work| find(answers, work.slot).is_none()));
                 break;
             };
-            match judge::next(&config.judge, question, slot, answered, answers) {
+            let whole = match further::next(config.further.as_ref(), asker, question, answered, answers) {
+                Next::Done(whole) => whole,
+                Next::Ask(work) => {
+                    missing.extend(work);
+                    break;
+                }
+                Next::Drop(reason) => return Next::Drop(reason),
+            };
+            match judge::next(&config.judge, question, slot, &whole.answered, answers) {
                 Next::Done(judged) => {
                     n_sound += u32::from(judged.is_sound());
                     cots.push(judged);
+                    parts.push(whole.parts);
                 }
                 Next::Ask(work) => {
                     missing.extend(work);
@@ -65,6 +79,6 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
     let failure = cots.iter().find_map(|judged| judged.result.as_ref().err());
     match failure {
         Some(reason) if cots.iter().all(|judged| judged.result.is_err()) => Next::Drop(reason.clone()),
-        _ => Next::Done(Distilled { cots }),
+        _ => Next::Done(Distilled { cots, parts }),
     }
 }

@@ -16,6 +16,7 @@ pub mod edges;
 pub mod estimate;
 pub mod evaluate;
 pub mod export;
+pub mod further;
 pub mod grade;
 pub mod ingest;
 pub mod judge;
