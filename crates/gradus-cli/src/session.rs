@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gradus::attempt::Source;
-use gradus::config::{Config, ModelConfig};
+use gradus::config::{Config, CutOff, ModelConfig};
 use gradus::driver::{Driver, Ended, Stop};
 use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::ledger::{Ledger, Reader};
@@ -281,7 +281,7 @@ impl Session {
             if offline {
                 name_role(role, model, &env, &runtime)
             } else {
-                open_role(role, model, &env, &runtime, &ledger_path, args)
+                open_role(role, model, &configured.config, &env, &runtime, &ledger_path, args)
             }
         })?;
         let world = Arc::new(LiveWorld { roles, sandbox });
@@ -412,6 +412,7 @@ pub(crate) fn name_role(
 fn open_role(
     role: &str,
     model: &ModelConfig,
+    config: &Config,
     env: &Env,
     runtime: &Runtime,
     ledger: &Path,
@@ -421,6 +422,13 @@ fn open_role(
     if !args.quiet {
         for note in notes {
             eprintln!("note: {role}: {note}");
+        }
+        let goes_on = role.starts_with("teacher") && config.distil.on_truncated == CutOff::Continue;
+        if goes_on && !matches!(info.server.as_str(), "vllm" | "sglang" | "gradus-mock") {
+            eprintln!(
+                "note: {role}: this server is not known to go on with a message (`continue_final_message`); one that \
+                 skips the field begins anew, and the text is then joined from two beginnings"
+            );
         }
     }
     let identity = asked.identity().clone();

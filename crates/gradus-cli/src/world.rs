@@ -101,6 +101,10 @@ impl World for LiveWorld {
                 };
                 let (raw, completion) = role.model.answer(&request).await?;
                 role.check_name(completion.model.as_deref(), &raw)?;
+                let completion = match generation.goes_on_from() {
+                    Some(_) => generation.read(&raw)?,
+                    None => completion,
+                };
                 Ok(Performed::Answered(raw, completion))
             }
             Task::Score(scoring) => {

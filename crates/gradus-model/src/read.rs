@@ -24,9 +24,18 @@ impl Raw {
     /// generation that the server aborted, a stream cut before its end, bytes that are no such answer,
     /// or nothing written at all. The fault carries the body.
     pub fn read(&self) -> Result<Completion, Fault> {
+        self.read_after("")
+    }
+
+    /// Reads an answer that goes on from a text: the whole, that text and what came, in normal form. Its tokens are
+    /// those of what came.
+    ///
+    /// # Errors
+    /// As [`Raw::read`].
+    pub fn read_after(&self, ahead: &str) -> Result<Completion, Fault> {
         let read = match self.wire {
-            Wire::ChatJson => read_json(&self.body),
-            Wire::ChatSse => read_sse(&self.body),
+            Wire::ChatJson => read_json(&self.body, ahead),
+            Wire::ChatSse => read_sse(&self.body, ahead),
             Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson => {
                 Err(Fault::new(FaultKind::Transient, "expected a chat completion, found scores"))
             }
@@ -89,6 +98,18 @@ struct Part<'a> {
     /// OpenAI.
     #[serde(borrow, default)]
     refusal: Option<&'a RawValue>,
+}
+
+/// A text with what was written behind it. What stands in a field of its own is thinking if the thinking had not ended;
+/// else a server that saw no mark only took it for that.
+fn continued(ahead: &str, reasoning: Option<&str>, content: &str) -> String {
+    let thinks = think::split(ahead).answer.is_none();
+    match reasoning {
+        Some(reasoning) if thinks && !content.trim().is_empty() => {
+            format!("{ahead}{reasoning}\n</think>\n\n{}", content.trim_start_matches(['\r', '\n']))
+        }
+        reasoning => format!("{ahead}{}{content}", reasoning.unwrap_or_default()),
+    }
 }
 
 /// What has been written so far, by field. Bytes, because a character can come in two pieces.
@@ -189,7 +210,7 @@ impl Written {
             .all(Vec::is_empty)
     }
 
-    fn into_completion(self) -> Result<Completion, Fault> {
+    fn into_completion(self, ahead: &str) -> Result<Completion, Fault> {
         let mut finish = match self.finish.as_deref() {
             None => Finish::Other(String::new()),
             Some("stop" | "STOP" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "COMPLETE") => Finish::Stop,
@@ -208,7 +229,11 @@ impl Written {
         let reasoning =
             fields.into_iter().chain([self.content_thinking]).map(joined).find(|text| !text.trim().is_empty());
         let content = joined(self.content);
-        let (reasoning, mut answer) = if let Some(reasoning) = reasoning {
+        let came = reasoning.is_some() || !content.trim().is_empty();
+        let (reasoning, mut answer) = if !ahead.is_empty() {
+            let parts = think::split(&continued(ahead, reasoning.as_deref(), &content));
+            (parts.reasoning, parts.answer)
+        } else if let Some(reasoning) = reasoning {
             let answer = content.trim_start_matches(['\r', '\n']);
             (Some(reasoning.trim().to_owned()), (!answer.trim().is_empty()).then(|| answer.to_owned()))
         } else {
@@ -224,14 +249,16 @@ impl Written {
         // Nothing at all, and no reason for it: a broken server, unless it says that it wrote something
         // (an end-of-text token alone is an answer, an empty one).
         let unexplained = finish == Finish::Stop || finish == Finish::Other(String::new());
-        if reasoning.is_none() && answer.is_none() && unexplained && self.usage.completion.unwrap_or(0) == 0 {
+        let is_nothing =
+            if ahead.is_empty() { reasoning.is_none() && answer.is_none() } else { !came && answer.is_none() };
+        if is_nothing && unexplained && self.usage.completion.unwrap_or(0) == 0 {
             return Err(Fault::new(FaultKind::Transient, "the server answered with neither content nor reasoning"));
         }
         Ok(Completion { reasoning, answer, finish, usage: self.usage, cost_usd: self.cost_usd, model: self.model })
     }
 }
 
-fn read_json(bytes: &[u8]) -> Result<Completion, Fault> {
+fn read_json(bytes: &[u8], ahead: &str) -> Result<Completion, Fault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
     if bytes.is_empty() {
         return Err(Fault::new(FaultKind::Transient, "expected a chat completion, found an empty body"));
@@ -246,10 +273,10 @@ fn read_json(bytes: &[u8]) -> Result<Completion, Fault> {
     }
     let mut written = Written::default();
     written.add_body(&body)?;
-    written.into_completion()
+    written.into_completion(ahead)
 }
 
-fn read_sse(bytes: &[u8]) -> Result<Completion, Fault> {
+fn read_sse(bytes: &[u8], ahead: &str) -> Result<Completion, Fault> {
     let mut written = Written::default();
     let mut done = false;
     let mut n_chunks = 0_usize;
@@ -285,7 +312,7 @@ fn read_sse(bytes: &[u8]) -> Result<Completion, Fault> {
     if !done && written.finish.is_none() {
         return Err(Fault::new(FaultKind::Transient, format!("the stream was cut after {n_chunks} chunks")));
     }
-    written.into_completion()
+    written.into_completion(ahead)
 }
 
 fn parse(bytes: &[u8]) -> Result<Body<'_>, Fault> {

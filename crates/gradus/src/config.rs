@@ -12,6 +12,7 @@ mod scoring;
 
 use std::path::PathBuf;
 
+use gradus_model::name::ModelName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -434,6 +435,12 @@ pub struct Distil {
     pub max_usd_per_question: Option<f64>,
     /// Most tokens that all teachers may use for one question, read and written.
     pub max_tokens_per_question: Option<u64>,
+    /// What becomes of a chain of thought that was cut off at `sampling.max_tokens`.
+    pub on_truncated: CutOff,
+    /// Most times that one is gone on with.
+    pub max_rounds: u32,
+    /// Most tokens of one over all rounds, the first included; no limit but that of the rounds if absent.
+    pub max_total_tokens: Option<u32>,
     /// How to sample.
     pub sampling: SamplingConfig,
 }
@@ -446,9 +453,22 @@ impl Default for Distil {
             min_correct: 1,
             max_usd_per_question: None,
             max_tokens_per_question: None,
+            on_truncated: CutOff::Keep,
+            max_rounds: 3,
+            max_total_tokens: None,
             sampling: SamplingConfig::default(),
         }
     }
+}
+
+/// What becomes of a chain of thought that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CutOff {
+    /// It stays as it came, and is not learned from.
+    Keep,
+    /// The teacher goes on where it stopped. Only with an endpoint that knows `continue_final_message`.
+    Continue,
 }
 
 /// Which chains of thought are kept.
@@ -613,6 +633,7 @@ impl Config {
             let found = format!("{} with `distil.correct` {}", self.distil.tries, self.distil.correct);
             return wrong("distil.tries", "at least `distil.correct`", found);
         }
+        self.check_continuation()?;
         if !(self.grade.tau > 0.0 && self.grade.tau <= 1.0) {
             return wrong("grade.tau", "above 0 and at most 1", self.grade.tau.to_string());
         }
@@ -712,6 +733,29 @@ impl Config {
         let of_lists = self.prices.iter().filter_map(|prices| prices.as_of.as_deref());
         of_models.chain(of_lists.map(|as_of| ("prices.as_of".to_owned(), as_of)))
     }
+
+    /// Whether what was cut off can be gone on with.
+    fn check_continuation(&self) -> Result<(), ConfigError> {
+        if self.distil.on_truncated == CutOff::Keep {
+            return Ok(());
+        }
+        let wrong = |message: String, hint: &str| Err(ConfigError { message, hint: Some(hint.to_owned()) });
+        if self.distil.max_rounds == 0 {
+            let message = "`distil.max_rounds` must be at least 1 for `distil.on_truncated: continue`, and is 0";
+            return wrong(message.into(), "`distil.on_truncated: keep` goes on with nothing");
+        }
+        let cannot = |teacher: &&ModelConfig| !matches!(teacher.model.parse(), Ok(ModelName::OpenAi { .. }));
+        match self.teacher.iter().find(cannot) {
+            Some(teacher) => wrong(
+                format!(
+                    "`distil.on_truncated: continue` needs teachers behind `openai:URL#MODEL`, and `{}` is none",
+                    teacher.model
+                ),
+                "`distil.on_truncated: keep`, or a server that knows `continue_final_message` (vLLM, SGLang)",
+            ),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Whether this is a day as `YYYY-MM-DD`; months of 31 days are believed.
@@ -739,6 +783,8 @@ mod tests {
             "grade: {edges: [.5, .4, .6, .7]}",
             "grade: {cuts: calibrated}",
             "distil: {correct: 3, tries: 2}",
+            "teacher: smollm2\ndistil: {on_truncated: continue}",
+            "distil: {on_truncated: continue, max_rounds: 0}",
             "sample: {weights: [0, 0, 0, 0, 0]}",
             "budget: {max_usd: -1}",
             "distil: {max_usd_per_question: .nan}",

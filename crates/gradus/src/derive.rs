@@ -105,7 +105,8 @@ pub fn read(stored: &Stored, task: &Task) -> Outcome {
     let raw = Raw { wire, body: stored.body.clone().into() };
     let outcome = match task {
         Task::Score(scoring) => raw.read_scores(&scoring.form, scoring.steps.len()).map(Outcome::Scored),
-        Task::Generate(_) | Task::Execute(_) => raw.read().map(Outcome::Completed),
+        Task::Generate(generation) => generation.read(&raw).map(Outcome::Completed),
+        Task::Execute(_) => raw.read().map(Outcome::Completed),
     };
     outcome.unwrap_or_else(|fault| unreadable(fault.message))
 }

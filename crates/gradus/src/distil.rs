@@ -4,8 +4,9 @@
 use gradus_model::Usage;
 use gradus_model::price::Price;
 
-use crate::attempt::Source;
+use crate::attempt::{Key, Source};
 use crate::budget::{self, Spend};
+use crate::further::{self, Further};
 use crate::judge::{self, Judge, Judged, find};
 use crate::prompt::Asker;
 use crate::question::Question;
@@ -22,6 +23,8 @@ pub struct Distil {
     pub tries: u32,
     /// What may be used for one question.
     pub allowance: Allowance,
+    /// How far an attempt that was cut off is gone on with, if at all.
+    pub further: Option<Further>,
     /// How attempts are judged.
     pub judge: Judge,
 }
@@ -75,6 +78,8 @@ pub struct Distilled {
     pub cots: Vec<Judged>,
     /// The question's budget was used up before enough of them were right.
     pub out_of_budget: bool,
+    /// Keys of the generations that each was joined from.
+    pub parts: Vec<Vec<Key>>,
 }
 
 /// What a question still needs, or its chains of thought. Decided from the longest prefix of settled attempts
@@ -82,7 +87,7 @@ pub struct Distilled {
 /// after the other, so that the order of replies does not decide which of them still may.
 pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<Distilled> {
     let mut missing = Vec::new();
-    let mut cots = Vec::new();
+    let (mut cots, mut parts) = (Vec::new(), Vec::new());
     let allowance = &config.allowance;
     let mut spent = Spend::default();
     let mut out_of_budget = false;
@@ -113,15 +118,25 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
                 missing.extend(wanted.filter(|work| find(answers, work.slot).is_none()));
                 break;
             };
+            let whole = match further::next(config.further.as_ref(), asker, question, answered, answers) {
+                Next::Done(whole) => whole,
+                Next::Ask(work) => {
+                    missing.extend(work);
+                    break;
+                }
+                Next::Drop(reason) => return Next::Drop(reason),
+            };
             if !allowance.is_unlimited() {
                 let asked = asker.ask(question, source, attempt..attempt + 1);
-                spent =
-                    asked.iter().fold(spent, |sum, work| sum.plus(allowance.used(teacher, work, &answered.outcome)));
+                spent = asked
+                    .iter()
+                    .fold(spent, |sum, work| sum.plus(allowance.used(teacher, work, &whole.answered.outcome)));
             }
-            match judge::next(&config.judge, question, slot, answered, answers) {
+            match judge::next(&config.judge, question, slot, &whole.answered, answers) {
                 Next::Done(judged) => {
                     n_sound += u32::from(judged.is_sound());
                     cots.push(judged);
+                    parts.push(whole.parts);
                 }
                 Next::Ask(work) => {
                     missing.extend(work);
@@ -137,6 +152,6 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
     let failure = cots.iter().find_map(|judged| judged.result.as_ref().err());
     match failure {
         Some(reason) if cots.iter().all(|judged| judged.result.is_err()) => Next::Drop(reason.clone()),
-        _ => Next::Done(Distilled { cots, out_of_budget }),
+        _ => Next::Done(Distilled { cots, parts, out_of_budget }),
     }
 }

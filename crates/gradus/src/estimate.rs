@@ -180,6 +180,11 @@ struct Tally<'a> {
     models: BTreeMap<(bool, String, String), Sums>,
 }
 
+/// How many parts of a text stand in the request that goes on with it.
+fn n_parts_ahead(work: &Work) -> u32 {
+    if let Step::Further { part } = work.slot.step { part } else { 0 }
+}
+
 impl<'a> Tally<'a> {
     fn new(means: &'a Means, count: CountTokens<'a>) -> Self {
         Self { means, count, unwritten: Unwritten::default(), models: BTreeMap::new() }
@@ -207,7 +212,8 @@ impl<'a> Tally<'a> {
                     Task::Generate(_) if scores => Outcome::Completed(truncated("")),
                     Task::Generate(_) => {
                         assumed.insert(work.slot.attempt);
-                        Outcome::Completed(truncated(SOME_ATTEMPT))
+                        // What grows in no round is not gone on with.
+                        Outcome::Completed(truncated(&SOME_ATTEMPT.repeat(n_parts_ahead(&work) as usize + 1)))
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
                     Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
@@ -239,6 +245,7 @@ impl<'a> Tally<'a> {
         let mean = self.means.get(&(scores, identity.clone()));
         let unwritten = if assumed { self.unwritten } else { Unwritten::default() };
         let prompt = mean.map_or_else(|| self.prompt_tokens(identity, &texts) + unwritten.tokens, |mean| mean[0]);
+        let prompt = prompt + f64::from(n_parts_ahead(work)) * f64::from(most);
         let sums = self.models.entry((scores, identity.name.clone(), identity.revision.clone())).or_default();
         sums.requests[1] += unwritten.requests;
         sums.prompt_tokens[1] += unwritten.requests * prompt;

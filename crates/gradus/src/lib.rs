@@ -18,6 +18,7 @@ pub mod edges;
 pub mod estimate;
 pub mod evaluate;
 pub mod export;
+pub mod further;
 pub mod grade;
 pub mod hygiene;
 pub mod ingest;

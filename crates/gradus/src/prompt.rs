@@ -4,14 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gradus_model::{Identity, Message, Sampling, Speaker};
+use gradus_model::{Completion, Identity, Message, Sampling, Speaker};
 use gradus_sandbox::Tests;
 use serde_json::{Map, Value};
 
 use crate::attempt::Source;
 use crate::config;
 use crate::question::{Kind, Question};
-use crate::work::{Generation, Slot, Step, Task, Work};
+use crate::work::{GO_ON, Generation, Slot, Step, Task, Work};
 
 /// One template per kind of question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +198,34 @@ impl Asker {
         let mut work = longer.ask(question, source, attempt..attempt + 1).pop().expect("one number, one attempt");
         work.slot.step = Step::Longer;
         work
+    }
+
+    /// The same attempt further on from where it was cut off: what was written so far is the beginning of its answer.
+    pub fn ask_further(
+        &self,
+        question: &Question,
+        slot: Slot,
+        part: u32,
+        so_far: &Completion,
+        max_tokens: u32,
+    ) -> Work {
+        let mut messages = self.messages(question);
+        messages.push(Message { role: Speaker::Assistant, content: as_written(so_far) });
+        let mut extra = self.extra.clone();
+        extra.insert("add_generation_prompt".into(), false.into());
+        extra.insert(GO_ON.into(), true.into());
+        let sampling = Sampling { max_tokens, ..self.sampling.clone() };
+        let generation = Generation { model: self.model.clone(), messages, sampling, extra };
+        Work { slot: Slot { step: Step::Further { part }, ..slot }, task: Task::Generate(Arc::new(generation)) }
+    }
+}
+
+/// What a model wrote, as it stands in its own turn.
+fn as_written(completion: &Completion) -> String {
+    match (&completion.reasoning, &completion.answer) {
+        (Some(reasoning), Some(answer)) => format!("<think>\n{reasoning}\n</think>\n\n{answer}"),
+        (Some(reasoning), None) => format!("<think>\n{reasoning}"),
+        (None, answer) => answer.clone().unwrap_or_default(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::derive::{Derived, derive, finish_name};
 use crate::distil::{self, Allowance, Distil, Distilled};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::edges::{self, Measured};
+use crate::further::Further;
 use crate::grade::{self, Graded, GradedQuestion, Grading};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
@@ -124,6 +125,7 @@ impl Plan {
                     max_tokens: config.distil.max_tokens_per_question,
                     prices: config.teacher.iter().map(|model| model.price.as_ref().map(Into::into)).collect(),
                 },
+                further: Further::of(&config.distil),
                 judge,
             },
         }
@@ -599,7 +601,7 @@ impl<W: World> Run<'_, W> {
                     continue;
                 }
             };
-            self.write_question_cots(&distilled.cots, &id, &reader, &mut cots, shared)?;
+            self.write_question_cots(&distilled, &id, &reader, &mut cots, shared)?;
             ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
             if let Some(selection) = &mut selection {
                 ran.n_selected += self.write_selection(&distilled, &id, selection, shared)?;
@@ -614,13 +616,13 @@ impl<W: World> Run<'_, W> {
 
     fn write_question_cots(
         &self,
-        judged: &[Judged],
+        distilled: &Distilled,
         id: &str,
         reader: &Reader,
         cots: &mut TableWriter<CotRow>,
         shared: &mut Shared,
     ) -> Result<(), RunError> {
-        for judged in judged {
+        for (judged, parts) in distilled.cots.iter().zip(&distilled.parts) {
             let teacher = self.teacher(judged.source);
             let cot_id = judged.key.short();
             let (completion, verdict) = match &judged.result {
@@ -630,6 +632,8 @@ impl<W: World> Run<'_, W> {
                     continue;
                 }
             };
+            let costs: Vec<Option<f64>> = parts.iter().map(|key| reader.cost(key)).collect::<Result<_, _>>()?;
+            let cost_usd = costs.into_iter().sum();
             cots.push(CotRow {
                 cot_id,
                 question_id: id.to_owned(),
@@ -641,7 +645,8 @@ impl<W: World> Run<'_, W> {
                 finish: finish_name(&completion.finish).to_owned(),
                 prompt_tokens: completion.usage.prompt.map(|n| n as i64),
                 completion_tokens: completion.usage.completion.map(|n| n as i64),
-                cost_usd: reader.cost(&judged.key)?,
+                cost_usd,
+                n_parts: parts.len() as i64,
             })?;
             shared.verdicts.push(verdict_row(judged, verdict, id, "teacher", teacher))?;
         }

@@ -431,6 +431,8 @@ table! {
         completion_tokens: Option<i64>,
         /// US dollars, by the server or by the configured price.
         cost_usd: Option<f64>,
+        /// Generations that it was joined from: 1, or more if it was cut off and gone on with.
+        n_parts: i64,
     }
 }
 
@@ -720,6 +722,7 @@ mod tests {
             prompt_tokens: None,
             completion_tokens: Some(n),
             cost_usd: Some(0.5),
+            n_parts: 1,
         }
     }
 

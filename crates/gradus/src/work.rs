@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling, Score, ScoreForm, Scores, Usage};
+use gradus_model::{Completion, Fault, Identity, Message, Raw, Sampling, Score, ScoreForm, Scores, Speaker, Usage};
 use gradus_sandbox::{Language, Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -62,6 +62,11 @@ pub enum Step {
     Generate,
     /// The same once more with a larger limit, because it was truncated.
     Longer,
+    /// Further on from where it was cut off.
+    Further {
+        /// Which part of the whole, from 1; the first is the generation itself.
+        part: u32,
+    },
     /// The run of its code.
     Execute,
     /// The scoring of it.
@@ -170,6 +175,25 @@ impl Generation {
             "sampling": self.sampling,
             "extra": self.extra,
         })
+    }
+}
+
+/// Field that asks a server to go on with the last message.
+pub(crate) const GO_ON: &str = "continue_final_message";
+
+impl Generation {
+    /// The text that it goes on from, if it does.
+    pub fn goes_on_from(&self) -> Option<&str> {
+        let last = self.messages.last().filter(|message| message.role == Speaker::Assistant)?;
+        (self.extra.get(GO_ON) == Some(&Value::Bool(true))).then_some(last.content.as_str())
+    }
+
+    /// Reads the answer: where it goes on from a text, the whole.
+    ///
+    /// # Errors
+    /// As [`Raw::read`].
+    pub fn read(&self, raw: &Raw) -> Result<Completion, Fault> {
+        raw.read_after(self.goes_on_from().unwrap_or_default())
     }
 }
 

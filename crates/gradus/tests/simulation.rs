@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gradus::attempt::Key;
 use gradus::budget::Spend;
-use gradus::config::{Budget, Config, Grader, ModelConfig, PrmForm, SampleBy};
+use gradus::config::{Budget, Config, CutOff, Grader, ModelConfig, PrmForm, SampleBy};
 use gradus::driver::{Asked, Driver, Ended, Performed, Stop, World};
 use gradus::ledger::{Ledger, Reader};
 use gradus::prompt::Prompts;
@@ -91,9 +91,13 @@ fn chat(text: &str, finish: &str, n_tokens: u64) -> String {
 }
 
 /// What a model makes of the bytes that came.
-fn answered(wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> {
+fn answered(task: &Task, wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> {
     let raw = Raw { wire, body: body.into() };
-    raw.read().map(|completion| Performed::Answered(raw, completion))
+    let completion = match task {
+        Task::Generate(generation) => generation.read(&raw),
+        Task::Score(_) | Task::Execute(_) => raw.read(),
+    };
+    completion.map(|completion| Performed::Answered(raw, completion))
 }
 
 /// What a server says of the steps of an attempt.
@@ -156,14 +160,14 @@ impl World for SimWorld {
                 }
                 3 => {
                     let cut = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\\\boxed{0}\"}}]}\n\n";
-                    return answered(Wire::ChatSse, cut.to_vec());
+                    return answered(&asked.work.task, Wire::ChatSse, cut.to_vec());
                 }
                 4 => {
-                    return answered(Wire::ChatJson, b"<html>busy</html>".to_vec());
+                    return answered(&asked.work.task, Wire::ChatJson, b"<html>busy</html>".to_vec());
                 }
                 5 => {
                     let error = br#"{"error":{"message":"upstream","code":502}}"#;
-                    return answered(Wire::ChatJson, error.to_vec());
+                    return answered(&asked.work.task, Wire::ChatJson, error.to_vec());
                 }
                 _ => {}
             }
@@ -189,13 +193,15 @@ impl World for SimWorld {
                 2 => r#"{"1": "right"}"#,
                 _ => r#"{"1": "right", "2": "wrong"}"#,
             };
-            return answered(Wire::ChatJson, chat(reply, "stop", 9).into_bytes());
+            return answered(&asked.work.task, Wire::ChatJson, chat(reply, "stop", 9).into_bytes());
         }
         let code = asked.source_ids[0].starts_with("code");
         let body = match answer % 11 {
             0 => return Err(fault(FaultKind::ContextTooLong, None)),
             1 => return Err(fault(FaultKind::ContentFiltered, None)),
+            // Half of what goes on is cut off again.
             2 => chat("I keep thinking about 1, 2, 3", "length", 64),
+            3..=6 if matches!(asked.work.slot.step, Step::Further { .. }) => chat(", 4, 5", "length", 64),
             3 => chat("I do not know.", "stop", 4),
             _ if code => chat(&format!("```python\nprint({})\n```", answer % 5), "stop", answer % 50),
             _ => chat(
@@ -204,7 +210,7 @@ impl World for SimWorld {
                 answer % 50,
             ),
         };
-        answered(Wire::ChatJson, body.into_bytes())
+        answered(&asked.work.task, Wire::ChatJson, body.into_bytes())
     }
 
     fn now_ms(&self) -> i64 {
@@ -263,6 +269,11 @@ fn config(seed: u64) -> Config {
     config.judge = Some(ModelConfig::named("gguf:m"));
     config.distil.correct = 1 + (seed % 3) as u32;
     config.distil.tries = config.distil.correct + (seed % 5) as u32;
+    if seed / 7 % 2 == 1 {
+        config.distil.on_truncated = CutOff::Continue;
+        config.distil.max_rounds = 1 + (seed % 3) as u32;
+        config.distil.max_total_tokens = [None, Some(5_000)][(seed / 14 % 2) as usize];
+    }
     config.driver.in_flight = 1 + (seed % 9) as u32;
     config.driver.max_tries = u32::MAX;
     config.driver.give_up_after_s = u64::from(u32::MAX);

@@ -13,6 +13,7 @@
 //!   a message holds `\boxed{correct`: that box, or `\boxed{incorrect}`.
 //!
 //! - A JSON schema in `response_format` is filled in.
+//! - A request with `continue_final_message` gets what follows the last message, as far as that has tokens.
 //!
 //! Everything is a function of the model's name, the messages and the seed in the request.
 
@@ -135,6 +136,9 @@ impl Replies {
             (false, _) => (None, format!("{steps}\n\n{text}")),
         };
         let mut reply = Reply { reasoning, content, finish: "stop", style: self.think_style };
+        if let Some(so_far) = request.goes_on_from() {
+            reply.go_on(so_far);
+        }
         reply.limit(request.max_tokens());
         reply
     }
@@ -304,6 +308,8 @@ pub struct Request {
     prompt_logprobs: Option<usize>,
     #[serde(default)]
     return_token_ids: bool,
+    #[serde(default)]
+    continue_final_message: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -398,6 +404,12 @@ impl Request {
         }
     }
 
+    /// The model's own text that it is to go on with.
+    fn goes_on_from(&self) -> Option<&str> {
+        let last = self.messages.last().filter(|message| message.role == "assistant")?;
+        self.continue_final_message.then_some(last.content.as_str())
+    }
+
     fn schema(&self) -> Option<&Value> {
         Some(&self.response_format.as_ref()?.json_schema.as_ref()?.schema)
     }
@@ -425,6 +437,35 @@ impl Reply {
     pub fn truncate(&mut self) {
         let half = self.n_tokens() / 2;
         self.limit(half.max(1));
+    }
+
+    /// Leaves out as many tokens as stand in a text already, of the thinking and of what follows it.
+    fn go_on(&mut self, so_far: &str) {
+        let (thought, said) = match so_far.strip_prefix("<think>\n") {
+            None => ("", Some(so_far)),
+            Some(thought) => match thought.split_once("</think>") {
+                None => (thought, None),
+                Some((thought, said)) => (thought, Some(said.trim_start())),
+            },
+        };
+        let in_tags = self.content.strip_prefix("<think>\n").and_then(|text| text.split_once("\n</think>\n\n"));
+        let (thinking, text) = match (&self.reasoning, in_tags) {
+            (Some(thinking), _) => (thinking.as_str(), self.content.as_str()),
+            (None, Some(parts)) => parts,
+            (None, None) => ("", self.content.as_str()),
+        };
+        let rest = |text: &str, n: usize| pieces(text).skip(n).collect::<String>();
+        let (thinking, text) = match said {
+            None => (rest(thinking, pieces(thought).count()), text.to_owned()),
+            Some(said) => (String::new(), rest(text, pieces(said).count())),
+        };
+        // Something is always written: a server that writes nothing is broken.
+        let text = if text.is_empty() { ".".to_owned() } else { text };
+        self.content = match (&self.reasoning, said) {
+            (None, None) => format!("{thinking}\n</think>\n\n{text}"),
+            _ => text,
+        };
+        self.reasoning = self.reasoning.is_some().then_some(thinking);
     }
 
     /// What is written after the thinking.

@@ -71,6 +71,7 @@ fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
                 prompt_tokens: Some(10),
                 completion_tokens: Some(q as i64),
                 cost_usd: None,
+                n_parts: 1,
             })
             .unwrap();
             selection

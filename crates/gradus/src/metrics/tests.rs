@@ -142,6 +142,7 @@ pub(crate) fn tables(folder: &Path, text: &str) {
                     prompt_tokens: Some(10),
                     completion_tokens: Some(500),
                     cost_usd: None,
+                    n_parts: 1,
                 });
                 selection.push(SelectionRow {
                     cot_id,
