@@ -152,6 +152,6 @@ pub fn next(config: &Distil, question: &Question, answers: &[Answered]) -> Next<
     let failure = cots.iter().find_map(|judged| judged.result.as_ref().err());
     match failure {
         Some(reason) if cots.iter().all(|judged| judged.result.is_err()) => Next::Drop(reason.clone()),
-        _ => Next::Done(Distilled { cots, parts, out_of_budget }),
+        _ => Next::Done(Distilled { cots, out_of_budget, parts }),
     }
 }
