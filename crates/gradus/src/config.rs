@@ -194,7 +194,7 @@ impl Default for Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Adaptive {
-    /// Attempts that every question gets.
+    /// Attempts that every question gets, if `attempts` allows.
     pub min_attempts: u32,
     /// Width of the pass rate's 95 % credible interval (0..1) that is narrow enough; only for the grader `pass_rate`.
     pub max_width: f64,
@@ -621,9 +621,8 @@ impl Config {
             return wrong("probe.attempts", "at least 1", "0".into());
         }
         if let Some(adaptive) = &self.probe.adaptive {
-            if adaptive.min_attempts == 0 || adaptive.min_attempts > self.probe.attempts {
-                let found = format!("{} with `probe.attempts` {}", adaptive.min_attempts, self.probe.attempts);
-                return wrong("probe.adaptive.min_attempts", "at least 1 and at most `probe.attempts`", found);
+            if adaptive.min_attempts == 0 {
+                return wrong("probe.adaptive.min_attempts", "at least 1", "0".into());
             }
             if !(0.0..=1.0).contains(&adaptive.max_width) {
                 return wrong("probe.adaptive.max_width", "from 0 to 1", adaptive.max_width.to_string());
@@ -778,7 +777,7 @@ mod tests {
     fn nonsense_values_are_refused() {
         for yaml in [
             "probe: {attempts: 0}",
-            "probe: {attempts: 1, adaptive: {min_attempts: 2}}",
+            "probe: {adaptive: {min_attempts: 0}}",
             "probe: {attempts: 4, adaptive: {max_width: 1.5}}",
             "grade: {edges: [.5, .4, .6, .7]}",
             "grade: {cuts: calibrated}",

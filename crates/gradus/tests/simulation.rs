@@ -123,7 +123,12 @@ fn scored(scoring: &Scoring, answer: u64) -> Result<Performed, Fault> {
         }
         ScoreForm::PromptLogprobs { .. } => {
             let scores: Vec<_> = (0..scoring.steps.len()).map(|at| share(at) as f64 / 100.0).collect();
-            (Wire::ScoresJson, serde_json::json!({"object": "gradus.step_scores", "model": "p", "scores": scores}))
+            (
+                Wire::ScoresJson,
+                serde_json::json!({
+                    "object": "gradus.step_scores", "model": "p", "scores": scores, "usage": {"prompt_tokens": 9},
+                }),
+            )
         }
     };
     let raw = Raw { wire, body: body.to_string().into() };
@@ -218,7 +223,7 @@ impl World for SimWorld {
     }
 
     fn cost(&self, _: &gradus::work::Work, usage: &Usage) -> Option<f64> {
-        usage.completion.map(|n| n as f64 * 1e-6)
+        Some((usage.prompt? + usage.completion.unwrap_or(0)) as f64 * 1e-6)
     }
 }
 
