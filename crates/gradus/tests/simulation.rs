@@ -490,7 +490,7 @@ fn raise(seed: u64) -> u64 {
     let (ran, total) = run(&config, seed, "free.sqlite", &free);
     assert!(ran.ended.is_none());
     // No request of this world uses more.
-    let worst = Spend { usd: 64e-6, tokens: 64 + 11 };
+    let worst = Spend { usd: (64.0 + 11.0) * 1e-6, tokens: 64 + 11 };
     for n_raised in 0_u32.. {
         let share = f64::from(n_raised) / 4.0;
         config.budget = match seed % 3 {
