@@ -109,7 +109,7 @@ fn programs_end_alike() {
         "import os\nprint('right', flush=True)\nos.close(1)",
         "import os\nprint('wrong')\nos._exit(0)",
         "import os\nprint('right', flush=True)\nos._exit(0)",
-        "import os\nprint('right')\nos.fork()",
+        "import os\nprint('right')\nchild = os.fork()\nif child: os.waitpid(child, 0)",
         "import threading, time\ndef f(): time.sleep(0.2); print('right')\nthreading.Thread(target=f).start()",
         "import threading, time\ndef f(): time.sleep(0.2); print('wrong')\nthreading.Thread(target=f, daemon=True).start()\nprint('right')",
         "from concurrent.futures import ThreadPoolExecutor as P\nimport time\np = P(2)\np.submit(lambda: (time.sleep(0.1), print('right')))",
