@@ -140,6 +140,7 @@ impl From<RunError> for CommandError {
             RunError::Ledger(error) => error.into(),
             RunError::Table(error) => error.into(),
             RunError::Io { path, source } => Self::io(&path, &source),
+            RunError::Size(_) => Self::usage(error.to_string()).hint("`sample.size` says how many"),
             RunError::NoLevels(_) => Self::usage(format!("sample: {error}")),
             RunError::TooFew(error) => Self::usage(format!("sample: {error}"))
                 .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),

@@ -274,6 +274,34 @@ fn a_sample_borrows_shares_or_levels_from_another_run() {
 }
 
 #[test]
+fn a_sample_may_be_as_large_as_tokens_or_dollars_pay_for() {
+    let server = start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, &server, "");
+    let config = std::fs::read_to_string(folder.join("gradus.yaml")).unwrap().replace(", size: 8}", "}");
+    let config = config.replace(
+        &format!("teacher: {}", server.model("teacher")),
+        &format!("teacher: {{model: '{}', price: {{input: 1, output: 2}}}}", server.model("teacher")),
+    );
+    std::fs::write(folder.join("gradus.yaml"), config).unwrap();
+    let drawn = |set: &str| json(folder, &["sample", "--json", "--set", set])["n_sampled"].as_u64().unwrap();
+    let all = drawn("sample.size=1000");
+    let metrics: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("gradus-run/metrics.json")).unwrap()).unwrap();
+    let role = &metrics["roles"][0];
+    let mean = role["completion_tokens"].as_f64().unwrap() / role["n_attempts"].as_f64().unwrap();
+    // A tenth of what the student wrote at one attempt each.
+    let tokens = (mean * 5.0) as u64;
+    let few = drawn(&format!("sample.tokens={tokens}"));
+    assert!((3..=7).contains(&few), "{few} questions for {tokens} tokens");
+    assert_eq!(drawn(&format!("sample.usd={}", tokens as f64 * 2e-6)), few);
+    assert!(drawn(&format!("sample.tokens={}", tokens * 100)) == all && all > few);
+    let refused = gradus(folder, &["sample", "--set", "sample.tokens=5", "--set", "sample.size=5"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
 fn levels_are_assessed_against_the_attempts_of_another_run() {
     let server = start();
     let folder = tempfile::tempdir().unwrap();

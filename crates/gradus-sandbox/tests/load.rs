@@ -28,7 +28,9 @@ const CROWDS: &str = "import os\nfor _ in range(3): os.fork()\nwhile True: pass"
 /// Runs `source` on one processor that `others` threads use too, at a priority raised by `raised`.
 fn beside(others: usize, raised: i32, source: &str, limits: &Limits) -> TestOutcome {
     let _alone = ALONE.lock();
-    let sandbox = Sandbox::new(Policy { slots: 1, ..Policy::default() }).expect("programs can be isolated here");
+    // Started, not forked: a warm interpreter stays on the processors that it began with.
+    let policy = Policy { slots: 1, warm: false, ..Policy::default() };
+    let sandbox = Sandbox::new(policy).expect("programs can be isolated here");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..others {

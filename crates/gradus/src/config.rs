@@ -331,6 +331,11 @@ pub struct Sample {
     pub by: SampleBy,
     /// How many questions; all graded ones if absent.
     pub size: Option<u64>,
+    /// Instead of `size`: as many questions as come to so many tokens, if chains of thought are as long as the student's
+    /// attempts at their level.
+    pub tokens: Option<u64>,
+    /// The same in US dollars, at the first teacher's price of tokens written.
+    pub usd: Option<f64>,
     /// Weights w_1..w_5 of the curriculum P_C. The paper's are not known: a guess, falling with difficulty.
     pub weights: [f64; 5],
     /// Shares of easy and levels 1..5, for `by: shares`; they need not sum to one.
@@ -351,6 +356,8 @@ impl Default for Sample {
         Self {
             by: SampleBy::PEval,
             size: None,
+            tokens: None,
+            usd: None,
             weights: [5.0, 4.0, 3.0, 2.0, 1.0],
             shares: [1.0; 6],
             shortage: Shortage::SpillNearest,
@@ -628,6 +635,13 @@ impl Config {
                 return wrong("probe.adaptive.max_width", "from 0 to 1", adaptive.max_width.to_string());
             }
         }
+        let sizes = [self.sample.size.is_some(), self.sample.tokens.is_some(), self.sample.usd.is_some()];
+        if sizes.into_iter().filter(|given| *given).count() > 1 {
+            return wrong("sample", "given one of `size`, `tokens` and `usd`", "given several".into());
+        }
+        if self.sample.usd.is_some_and(|usd| !(usd.is_finite() && usd >= 0.0)) {
+            return wrong("sample.usd", "a number from 0 on", format!("{:?}", self.sample.usd));
+        }
         if self.distil.tries < self.distil.correct {
             let found = format!("{} with `distil.correct` {}", self.distil.tries, self.distil.correct);
             return wrong("distil.tries", "at least `distil.correct`", found);
@@ -785,6 +799,8 @@ mod tests {
             "teacher: smollm2\ndistil: {on_truncated: continue}",
             "distil: {on_truncated: continue, max_rounds: 0}",
             "sample: {weights: [0, 0, 0, 0, 0]}",
+            "sample: {size: 3, tokens: 1000}",
+            "sample: {usd: -1}",
             "budget: {max_usd: -1}",
             "distil: {max_usd_per_question: .nan}",
             "prices: {path: p.json, as_of: today}",

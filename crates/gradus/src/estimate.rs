@@ -90,8 +90,9 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     probing.unwritten = Unwritten::of(plan, &means);
     let mut graded = Vec::new();
     let mut n_questions = 0;
-    // Cut points taken from the bank are known when the run has been.
-    let mut complete = config.grade.cuts == Cuts::Fixed;
+    // Cut points taken from the bank, and sizes from lengths, are known when the run has been.
+    let sized = config.sample.tokens.is_none() && config.sample.usd.is_none();
+    let mut complete = config.grade.cuts == Cuts::Fixed && sized;
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         n_questions += 1;

@@ -24,6 +24,7 @@ pub mod hygiene;
 pub mod ingest;
 pub mod judge;
 pub mod ledger;
+pub mod lengths;
 pub mod level;
 pub mod levels;
 pub mod marks;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assess::known_levels;
 use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
+use crate::lengths;
 use crate::level::Level;
 use crate::sample::{bank_level, histogram, shares};
 use crate::stats::wilson;
@@ -496,7 +497,7 @@ impl Metrics {
             metrics.grading = grading::count(&tables, &config.grade, &metrics.drops)?;
         }
         let mut efforts = Efforts::default();
-        if metrics.count_sample(&tables, &config.sample, &mut efforts)? {
+        if metrics.count_sample(&tables, config, &mut efforts)? {
             step("sampled", "questions", metrics.sample.as_ref().map_or(0, |sample| sample.drawn));
         }
 
@@ -636,7 +637,10 @@ impl Metrics {
         Ok(found)
     }
 
-    fn count_sample(&mut self, tables: &Path, config: &Sample, efforts: &mut Efforts) -> Result<bool, TableError> {
+    fn count_sample(&mut self, tables: &Path, config: &Config, efforts: &mut Efforts) -> Result<bool, TableError> {
+        // Where lengths or a price are not known, no sample was drawn.
+        let size = |shares: &[f64; Level::COUNT]| lengths::size(config, tables, shares).ok().flatten();
+        let config = &config.sample;
         let available = match borrowed_levels(tables, config)? {
             Some(borrowed) => borrowed,
             None => std::array::from_fn(|level| self.levels[level].count),
@@ -672,7 +676,7 @@ impl Metrics {
             // As `sample` takes it: without a size, all questions of the levels that are wanted at all.
             let has_share = |level: &SampleLevel| level.wanted > 0.0;
             let all = || levels.iter().filter(|level| has_share(level)).map(|level| level.available).sum();
-            let wanted = config.size.unwrap_or_else(all);
+            let wanted = size(&weights).unwrap_or_else(all);
             self.sample = Some(SampleFit { by: config.by.name().to_owned(), wanted, drawn, levels, tv, kl });
         }
         Ok(found)

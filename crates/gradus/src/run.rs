@@ -21,11 +21,12 @@ use crate::further::Further;
 use crate::grade::{self, Graded, GradedQuestion, Grading};
 use crate::judge::{Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
+use crate::lengths::{self, SizeError};
 use crate::level::Level;
 use crate::probe::Probe;
 use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
-use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample};
+use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample, shares};
 use crate::score::{Bounds, Scored, Scorer};
 use crate::select::{self, select};
 use crate::tables::{
@@ -184,6 +185,9 @@ pub enum RunError {
     /// The run that `sample.levels_from` or `sample.shares_from` names has no levels.
     #[error("{} has no levels: `gradus grade --run-dir` makes them", .0.display())]
     NoLevels(PathBuf),
+    /// Tokens or dollars do not tell the size of the sample.
+    #[error(transparent)]
+    Size(#[from] SizeError),
     /// A file of the run directory could not be written.
     #[error("{path}: {source}")]
     Io {
@@ -532,6 +536,9 @@ impl<W: World> Run<'_, W> {
         let there = config.shares_from.as_deref().map(of_run).transpose()?;
         let candidates = self.candidates(graded, shared)?;
         let shares_from = there.as_ref().map(histogram);
+        let mut available = [0; Level::COUNT];
+        candidates.iter().for_each(|candidate| available[candidate.level.index()] += 1);
+        config.size = lengths::size(self.config, &self.tables, &shares(&config, &available, shares_from.as_ref()))?;
         let sampled = sample(&config, self.plan.seed, &candidates, shares_from.as_ref())?;
         let mut table = TableWriter::create(&self.tables)?;
         for drawn in &sampled.drawn {
