@@ -537,7 +537,9 @@ impl<W: World> Run<'_, W> {
         let candidates = self.candidates(graded, shared)?;
         let shares_from = there.as_ref().map(histogram);
         let mut available = [0; Level::COUNT];
-        candidates.iter().for_each(|candidate| available[candidate.level.index()] += 1);
+        for candidate in &candidates {
+            available[candidate.level.index()] += 1;
+        }
         config.size = lengths::size(self.config, &self.tables, &shares(&config, &available, shares_from.as_ref()))?;
         let sampled = sample(&config, self.plan.seed, &candidates, shares_from.as_ref())?;
         let mut table = TableWriter::create(&self.tables)?;
