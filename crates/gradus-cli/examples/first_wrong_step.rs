@@ -17,7 +17,7 @@ use gradus::config::{
     Grade, ModelConfig, Part, PrmForm, SamplingConfig, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit,
 };
 use gradus::judge::Judged;
-use gradus::question::{Kind, Question, QuestionId};
+use gradus::question::{Kind, Question};
 use gradus::score::{self, Bounds, Scorer};
 use gradus::stats::{RESAMPLES, Stream, draw, wilson};
 use gradus::steps;
@@ -462,19 +462,10 @@ async fn perform(model: &dyn Model, work: &Work, id: &str) -> Outcome {
 
 fn question(solution: &Solution) -> Question {
     Question {
-        id: QuestionId::of(Kind::Math, &solution.question, &[]),
         source_ids: [solution.id.clone()].into(),
-        kind: Kind::Math,
-        text: solution.question.clone(),
         references: vec![solution.reference.clone()],
-        tolerance: None,
-        tests: None,
-        starter: String::new(),
-        options: Vec::new(),
-        level: None,
-        subject: None,
         source: "steps".into(),
-        license: None,
+        ..Question::bare(Kind::Math, &solution.question)
     }
 }
 

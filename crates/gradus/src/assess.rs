@@ -26,20 +26,20 @@ pub struct KnownLevel {
     pub n_countable: u64,
 }
 
-/// The known_levels of a run, by question id; ungraded questions are left out. None if it has no levels.
+/// The levels of a run, by question id; ungraded questions are left out. None if it has no levels.
 ///
 /// # Errors
 /// If the table cannot be read.
 pub fn known_levels(tables: &Path) -> Result<Option<BTreeMap<String, KnownLevel>>, TableError> {
-    let mut known_levels = BTreeMap::new();
+    let mut levels = BTreeMap::new();
     let there = each::<LevelRow>(tables, |row| {
         if let Some(level) = Level::parse(&row.level) {
             let count = |n: i64| n.max(0) as u64;
             let (n_correct, n_countable) = (count(row.n_correct), count(row.n_countable));
-            known_levels.insert(row.question_id, KnownLevel { level, score: row.score, n_correct, n_countable });
+            levels.insert(row.question_id, KnownLevel { level, score: row.score, n_correct, n_countable });
         }
     })?;
-    Ok(there.then_some(known_levels))
+    Ok(there.then_some(levels))
 }
 
 /// A rank correlation with its 95 % interval; none where it is not defined.

@@ -78,9 +78,9 @@ pub(crate) fn bank_level(text: Option<&str>) -> Option<Level> {
 }
 
 /// How many questions each level has in another run.
-pub fn histogram(known_levels: &BTreeMap<String, KnownLevel>) -> [f64; Level::COUNT] {
+pub fn histogram(levels: &BTreeMap<String, KnownLevel>) -> [f64; Level::COUNT] {
     let mut counts = [0.0; Level::COUNT];
-    for known in known_levels.values() {
+    for known in levels.values() {
         counts[known.level.index()] += 1.0;
     }
     counts
