@@ -297,6 +297,9 @@ fn a_sample_may_be_as_large_as_tokens_or_dollars_pay_for() {
     assert!((3..=7).contains(&few), "{few} questions for {tokens} tokens");
     assert_eq!(drawn(&format!("sample.usd={}", tokens as f64 * 2e-6)), few);
     assert!(drawn(&format!("sample.tokens={}", tokens * 100)) == all && all > few);
+    // By the bank's own levels, of which the first fifty questions have only a few.
+    let by_bank = format!("sample={{by: static, tokens: {tokens}, weights: [1, 1, 1, 1, 1]}}");
+    assert!((1..=10).contains(&drawn(&by_bank)), "{by_bank}");
     let refused = gradus(folder, &["sample", "--set", "sample.tokens=5", "--set", "sample.size=5"]);
     assert_eq!(refused.status.code(), Some(2));
 }

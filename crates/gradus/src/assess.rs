@@ -103,7 +103,7 @@ pub struct Assessment {
 /// The two figures of a question that are correlated, if it has both.
 type Pairing<'a> = &'a dyn Fn(&KnownLevel, &KnownLevel) -> Option<(f64, f64)>;
 
-/// Assesses one known of a bank by another of the same bank, whose attempts measure the pass rates.
+/// Assesses the levels of one run by another over the same bank, whose attempts measure the pass rates.
 pub fn assess(graded: &BTreeMap<String, KnownLevel>, measured: &BTreeMap<String, KnownLevel>, seed: u64) -> Assessment {
     let both: Vec<(&KnownLevel, &KnownLevel)> =
         graded.iter().filter_map(|(id, known)| measured.get(id).map(|other| (known, other))).collect();
@@ -170,8 +170,8 @@ fn level_rate(
 mod tests {
     use super::*;
 
-    fn bank(known_levels: &[(u8, Option<f64>, u64)]) -> BTreeMap<String, KnownLevel> {
-        known_levels
+    fn bank(levels: &[(u8, Option<f64>, u64)]) -> BTreeMap<String, KnownLevel> {
+        levels
             .iter()
             .enumerate()
             .map(|(at, &(level, score, n_correct))| {

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::config::Config;
+use crate::assess::known_levels;
+use crate::config::{Config, Sample, SampleBy};
 use crate::level::Level;
-use crate::tables::{AttemptRow, LevelRow, TableError, each};
+use crate::sample::bank_level;
+use crate::tables::{AttemptRow, LevelRow, QuestionRow, TableError, each};
 
 /// Why tokens or dollars say nothing about a number of questions.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,7 @@ pub fn size(config: &Config, tables: &Path, shares: &[f64; Level::COUNT]) -> Res
         }
         (None, None) => return Ok(sample.size),
     };
-    n_questions(tokens, shares, &by_level(tables)?).map(Some).ok_or(SizeError::NoLengths)
+    n_questions(tokens, shares, &by_level(sample, tables)?).map(Some).ok_or(SizeError::NoLengths)
 }
 
 /// How many questions drawn by these shares come to so many tokens, given the mean length at each level; none if no
@@ -52,17 +54,39 @@ fn n_questions(tokens: f64, shares: &[f64; Level::COUNT], lengths: &[Option<f64>
     (each.is_finite() && each > 0.0).then(|| (tokens / each) as u64)
 }
 
-/// Mean tokens that the student wrote per attempt, by level; none where no server counted.
-fn by_level(tables: &Path) -> Result<[Option<f64>; Level::COUNT], TableError> {
-    let mut levels: HashMap<String, usize> = HashMap::new();
-    each::<LevelRow>(tables, |row| {
-        levels.extend(Level::parse(&row.level).map(|level| (row.question_id, level.index())));
-    })?;
+/// The level by which each graded question is drawn: the student's own, the bank's, or that of another run.
+///
+/// # Errors
+/// If a table cannot be read.
+pub fn drawn_by(config: &Sample, tables: &Path) -> Result<HashMap<String, Level>, TableError> {
+    let mut levels: HashMap<String, Level> = HashMap::new();
+    each::<LevelRow>(tables, |row| levels.extend(Level::parse(&row.level).map(|level| (row.question_id, level))))?;
+    if config.by == SampleBy::Static {
+        let mut own = HashMap::new();
+        each::<QuestionRow>(tables, |row| {
+            let level = bank_level(row.bank_level.as_deref()).filter(|_| levels.contains_key(&row.question_id));
+            own.extend(level.map(|level| (row.question_id, level)));
+        })?;
+        return Ok(own);
+    }
+    if let Some(run) = &config.levels_from {
+        let there = known_levels(&run.join("tables"))?.unwrap_or_default();
+        let both = there.into_iter().filter(|(id, _)| levels.contains_key(id));
+        return Ok(both.map(|(id, known)| (id, known.level)).collect());
+    }
+    Ok(levels)
+}
+
+/// Mean tokens that the student wrote per attempt, by the level at which questions are drawn; none where no server
+/// counted.
+fn by_level(config: &Sample, tables: &Path) -> Result<[Option<f64>; Level::COUNT], TableError> {
+    let levels = drawn_by(config, tables)?;
     let mut sums = [(0.0, 0_u64); Level::COUNT];
     each::<AttemptRow>(tables, |row| {
         if let (Some(level), Some(tokens)) = (levels.get(&row.question_id), row.completion_tokens) {
-            sums[*level].0 += tokens as f64;
-            sums[*level].1 += 1;
+            let (sum, n) = &mut sums[level.index()];
+            *sum += tokens as f64;
+            *n += 1;
         }
     })?;
     Ok(sums.map(|(sum, n)| (n > 0).then(|| sum / n as f64)))

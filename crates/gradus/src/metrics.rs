@@ -5,7 +5,7 @@
 mod cost;
 mod grading;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::assess::known_levels;
 use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
 use crate::lengths;
 use crate::level::Level;
-use crate::sample::{bank_level, histogram, shares};
+use crate::sample::{histogram, shares};
 use crate::stats::wilson;
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, HygieneRow, LevelRow, QuestionRow, SampleRow, SelectionRow, TableError, VerdictRow,
@@ -784,22 +784,9 @@ fn borrowed_levels(tables: &Path, config: &Sample) -> Result<Option<[u64; Level:
     if config.levels_from.is_none() && config.by != SampleBy::Static {
         return Ok(None);
     }
-    let mut graded = HashSet::new();
-    each::<LevelRow>(tables, |row| {
-        if Level::parse(&row.level).is_some() {
-            graded.insert(row.question_id);
-        }
-    })?;
     let mut counts = [0; Level::COUNT];
-    if config.by == SampleBy::Static {
-        each::<QuestionRow>(tables, |row| {
-            if let (true, Some(level)) = (graded.contains(&row.question_id), bank_level(row.bank_level.as_deref())) {
-                counts[level.index()] += 1;
-            }
-        })?;
-    } else if let Some(run) = &config.levels_from {
-        let there = known_levels(&run.join("tables"))?.unwrap_or_default();
-        there.iter().filter(|(id, _)| graded.contains(*id)).for_each(|(_, one)| counts[one.level.index()] += 1);
+    for level in lengths::drawn_by(config, tables)?.values() {
+        counts[level.index()] += 1;
     }
     Ok(Some(counts))
 }
