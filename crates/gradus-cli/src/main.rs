@@ -49,6 +49,8 @@ enum Command {
     Sample(AskArgs),
     /// Ask the teachers for chains of thought and judge them
     Distil(AskArgs),
+    /// Have chains of thought rated, and measured against the student
+    Annotate(AskArgs),
     /// Choose which chains of thought are kept
     Select(AskArgs),
     Export(export::Args),
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Command::Grade(args) => assess::run(&args),
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
+        Command::Annotate(args) => run::run(&args, Until::Annotate),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),

@@ -36,6 +36,10 @@ pub enum Source {
     Teacher(u16),
     /// The model that scores the student's wrong attempts; its slots bear their numbers.
     Grader,
+    /// The model that judges answers and chains of thought in words. No slot is its own: those of what it judges are.
+    Judge,
+    /// The other one, whose ratings are compared.
+    SecondJudge,
 }
 
 /// What is known of an attempt that was answered.

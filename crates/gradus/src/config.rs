@@ -257,6 +257,13 @@ impl Default for Judging {
     }
 }
 
+impl Judging {
+    /// Whether the judge is asked about answers.
+    pub fn asks_judge(&self) -> bool {
+        self.judge == AnswerJudge::Llm || self.check_share > 0.0
+    }
+}
+
 /// Who is asked where the rules cannot decide whether an answer is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -692,10 +699,9 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        for fault in [self.scoring.fault(), self.annotate.fault()] {
-            if let Some((path, wanted, found)) = fault {
-                return wrong(path, wanted, found);
-            }
+        if let Some((path, wanted, found)) = [self.scoring.fault(), self.annotate.fault()].into_iter().flatten().next()
+        {
+            return wrong(path, wanted, found);
         }
         if self.judging.tries == 0 {
             return wrong("judging.tries", "at least 1", "0".into());

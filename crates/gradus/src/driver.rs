@@ -346,7 +346,7 @@ impl<W: World> Driver<W> {
                             driven.ended = Some(Ended::Fault(fault));
                         }
                     }
-                    let source = wanted[&key][0].1.source;
+                    let source = wanted[&key][0].1.asked();
                     driven.failures.0.insert(key, (source, reason.clone()));
                     Outcome::Failed(reason)
                 }

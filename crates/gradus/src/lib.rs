@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod annotate;
 pub mod assess;
 pub mod attempt;
 pub mod bank;
@@ -43,4 +44,5 @@ pub mod tables;
 pub mod usage;
 pub mod verdict;
 pub mod why;
+pub mod words;
 pub mod work;

@@ -44,6 +44,11 @@ pub fn draw(seed: u64, purpose: &str, item: &[u8]) -> u64 {
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
+/// Whether an item belongs to a keyed share (0..=1) of all items, whatever else there is.
+pub fn is_drawn(share: f64, purpose: &str, item: &[u8]) -> bool {
+    (draw(0, purpose, item) as f64) < share * 2f64.powi(64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -184,11 +184,8 @@ impl Config {
         if self.annotate.asks_judge() {
             return missing("`annotate.scores` or `annotate.process`");
         }
-        if self.judging.judge == super::AnswerJudge::Llm {
-            return missing("`judging.judge: llm`");
-        }
-        if self.judging.check_share > 0.0 {
-            return missing("`judging.check_share`");
+        if self.judging.asks_judge() {
+            return missing("`judging.judge: llm` or `judging.check_share`");
         }
         Ok(())
     }
