@@ -1,5 +1,6 @@
 //! Judges of answers and of chains of thought: what they are asked, and what becomes of what they say.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
 mod common;
 
 use std::path::Path;

@@ -31,7 +31,7 @@ use gradus::score::Scorer;
 use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
 use gradus::words::Speaking;
 use gradus::work::{Rated, Scoring, Step, Task};
-use gradus::{distil, grade};
+use gradus::{annotate, grade};
 use gradus_model::{Fault, FaultKind, Identity, Raw, ScoreForm, Usage, Wire};
 use gradus_sandbox::{Status, TestOutcome, Tests};
 use tokio::runtime::{Builder, Runtime};
@@ -420,7 +420,7 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
         let questions = bank(seed).into_iter().map(Ok::<_, String>);
         let through = runtime.block_on(async {
             let probe = |q: &Question, a: &[_]| grade::next(&plan.probe, &plan.grade, q, a);
-            let distil = |q: &Question, a: &[_]| distil::next(&plan.distil, q, a);
+            let distil = |q: &Question, a: &[_]| annotate::next(&plan.distil, &plan.annotate, q, a);
             let wanted = questions.filter(|question| drawn.contains(&question.as_ref().unwrap().id.to_string()));
             let drive = async {
                 match phase {
