@@ -28,7 +28,8 @@ fn import_and_run(folder: &Path, rows: &[Value], ids: &[&str], options: &[&str])
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     let said = text(&imported.stderr);
     assert!(said.contains("next: set `student` in in/gradus.yaml, then gradus run --config in/gradus.yaml"), "{said}");
-    let config = ["run", "--config", "in/gradus.yaml", "--set", "student=replay:../student.jsonl#s", "--run-dir", "run"];
+    let config =
+        ["run", "--config", "in/gradus.yaml", "--set", "student=replay:../student.jsonl#s", "--run-dir", "run"];
     let ran = gradus(folder, &config);
     assert!(ran.status.success(), "{}", text(&ran.stderr));
     serde_json::from_slice(&imported.stdout).unwrap()

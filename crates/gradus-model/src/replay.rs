@@ -263,8 +263,7 @@ impl Replay {
 
     fn body(&self, recorded: &Recorded) -> Vec<u8> {
         let text = recorded.response.as_str();
-        let mut message =
-            Message { role: "assistant", content: Some(text), reasoning: recorded.reasoning.as_deref() };
+        let mut message = Message { role: "assistant", content: Some(text), reasoning: recorded.reasoning.as_deref() };
         let mut finish_reason = "stop";
         let mut gradus_raw = None;
         let parts;

@@ -326,10 +326,10 @@ impl<'a> Pass<'a> {
         let verifiable = !question.references.is_empty() || question.tests.is_some();
         if let Some(&at) = self.by_id.get(&question.id) {
             self.summary.joined += 1;
-            for id in question.source_ids.iter() {
+            for id in question.source_ids.iter().map(|id| id.trim().to_owned()) {
                 // An id that finds another question would lead its answers astray.
-                if *self.owners.entry(hash([id])).or_insert(at) == at && !self.entries[at].source_ids.contains(id) {
-                    self.entries[at].source_ids.push(id.clone());
+                if *self.owners.entry(hash([&id])).or_insert(at) == at && !self.entries[at].source_ids.contains(&id) {
+                    self.entries[at].source_ids.push(id);
                 }
             }
             let entry = &mut self.entries[at];
@@ -348,7 +348,8 @@ impl<'a> Pass<'a> {
         self.by_id.insert(question.id, at);
         let mut source_ids: Vec<String> = Vec::new();
         for id in question.source_ids.iter() {
-            let id = self.claim(id, at);
+            // A bank's ids are trimmed.
+            let id = self.claim(id.trim(), at);
             if !source_ids.contains(&id) {
                 source_ids.push(id);
             }

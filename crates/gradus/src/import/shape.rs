@@ -54,7 +54,9 @@ impl Shape {
             Self::DeepMath => "`solution_1` or `r1_solution_1`, and a question",
             Self::Conversations => "a list `conversations` or `messages`",
             Self::Recording => "`question_id`, `model` and `response`",
-            Self::Flat => "a question (`question`, `problem`, `instruction`, ..) and `response`, `output` or `solution`",
+            Self::Flat => {
+                "a question (`question`, `problem`, `instruction`, ..) and `response`, `output` or `solution`"
+            }
         }
     }
 
@@ -63,7 +65,8 @@ impl Shape {
         let names = columns.names();
         let has = |name: &str| names.iter().any(|known| known == name);
         let any = |wanted: &[&str]| wanted.iter().any(|name| has(name));
-        let lists = |name: &str| has(name) && columns.at(name).is_ok_and(|cell| cell.is_some_and(|cell| is_list(&cell)));
+        let lists =
+            |name: &str| has(name) && columns.at(name).is_ok_and(|cell| cell.is_some_and(|cell| is_list(&cell)));
         let asks = any(QUESTION);
         let fits = |shape: &Self| match shape {
             Self::OmniThought => asks && lists("reasoning"),
@@ -71,10 +74,7 @@ impl Shape {
             Self::DeepMath => asks && !numbered(&names).is_empty(),
             Self::Conversations => lists("conversations") || lists("messages"),
             Self::Recording => {
-                any(&["question_id", "id"])
-                    && has("model")
-                    && has("response")
-                    && (!asks || any(&["sample", "attempt"]))
+                any(&["question_id", "id"]) && has("model") && has("response") && (!asks || any(&["sample", "attempt"]))
             }
             Self::Flat => asks && (any(RESPONSE) || any(THINKING)),
         };
@@ -215,11 +215,8 @@ fn omnithought(columns: &Columns<'_>) -> Result<Imported, Rejected> {
             return Err(Bad::field("reasoning", "wrong_type", format!("expected an object, found {found}")));
         }
         let at = |name: &str| Ok(item.at(name));
-        let [thought, solution, whole] = [
-            text(&at, &["thought"])?,
-            text(&at, &["solution"])?,
-            text(&at, &["full_response", "response"])?,
-        ];
+        let [thought, solution, whole] =
+            [text(&at, &["thought"])?, text(&at, &["solution"])?, text(&at, &["full_response", "response"])?];
         let cot = match (thought, solution, whole) {
             (Some(thought), Some(solution), _) => apart(&thought, &solution),
             (_, _, Some(whole)) => Cot { response: whole, ..Cot::default() },
@@ -295,7 +292,8 @@ fn conversation(columns: &Columns<'_>) -> Result<Imported, Rejected> {
     };
     let mut user = None;
     let mut answer: Option<Cot> = None;
-    let one_turn = |what: &str| Bad::field("conversations", "several_turns", format!("expected one turn, found {what}"));
+    let one_turn =
+        |what: &str| Bad::field("conversations", "several_turns", format!("expected one turn, found {what}"));
     for message in &chat {
         let at = |name: &str| Ok(message.at(name));
         let role = text(&at, &["role", "from"])?.unwrap_or_default().to_ascii_lowercase();

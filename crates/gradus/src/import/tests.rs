@@ -104,10 +104,14 @@ fn a_list_of_objects_gives_its_question_cots_and_ratings() {
     assert_eq!(case.summary.dropped_rows, BTreeMap::from([("no_cot", 1), ("no_question", 1)]));
     assert_eq!(case.summary.dropped_cots, BTreeMap::from([("empty_cot", 1), ("no_question", 1)]));
     let bank = case.rows("bank.jsonl");
-    assert_eq!((&bank[0]["id"], &bank[0]["source_ids"], &bank[0]["answer"]), (&json!("a"), &json!(["a", "b"]), &json!("2")));
+    assert_eq!(
+        (&bank[0]["id"], &bank[0]["source_ids"], &bank[0]["answer"]),
+        (&json!("a"), &json!(["a", "b"]), &json!("2"))
+    );
     assert_eq!((&bank[1]["id"], &bank[1]["question"]), (&json!("a#2"), &json!("Why?")));
     let rows = case.rows("recording.jsonl");
-    let ids: Vec<_> = rows.iter().map(|row| (row["question_id"].as_str().unwrap(), row["sample"].as_u64().unwrap())).collect();
+    let ids: Vec<_> =
+        rows.iter().map(|row| (row["question_id"].as_str().unwrap(), row["sample"].as_u64().unwrap())).collect();
     assert_eq!(ids, [("a", 0), ("a", 1), ("a", 0), ("a", 1), ("a#2", 0)]);
     assert_eq!((&rows[0]["reasoning"], &rows[0]["response"]), (&json!("One and one."), &json!("It is 2.")));
     assert_eq!(rows[1]["reasoning"], "It closes with </think> here.");
@@ -121,7 +125,10 @@ fn a_list_of_objects_gives_its_question_cots_and_ratings() {
     assert_eq!((ratings.lookup("a", "r1", 1).unwrap().rv, rating.correctness), (None, Some(true)));
     assert_eq!((ratings.lookup("b", "r1", 0), ratings.lookup("a", "r1", 2)), (None, None));
     let dropped = case.rows("dropped.jsonl");
-    assert_eq!((&dropped[0]["line"], &dropped[0]["cot"], &dropped[0]["reason"]), (&json!(3), &json!(1), &json!("empty_cot")));
+    assert_eq!(
+        (&dropped[0]["line"], &dropped[0]["cot"], &dropped[0]["reason"]),
+        (&json!(3), &json!(1), &json!("empty_cot"))
+    );
 }
 
 #[test]
@@ -151,7 +158,11 @@ fn parallel_lists_keep_how_each_ended_and_must_be_equally_long() {
         .to_string()
     };
     let rows = [
-        row(json!(["<think>a</think>4", "<think>b", "<think>c"]), json!(["stop", "length", null]), json!([true, false, false])),
+        row(
+            json!(["<think>a</think>4", "<think>b", "<think>c"]),
+            json!(["stop", "length", null]),
+            json!([true, false, false]),
+        ),
         row(json!(["x", "y"]), Value::Null, Value::Null),
     ];
     let options = Options { teacher: Some("r#1".into()), ..Options::default() };
@@ -200,7 +211,10 @@ fn chats_numbered_columns_and_flat_rows_are_told_apart() {
     };
     assert_eq!((&of("Q1?")[0]["response"], &of("Q1?")[0]["model"]), (&json!("<think>t</think>a"), &json!("unknown")));
     let thinks = of("Q2?")[0];
-    assert_eq!((&thinks["reasoning"], &thinks["response"], &thinks["model"]), (&json!("t"), &json!("a"), &json!("oss")));
+    assert_eq!(
+        (&thinks["reasoning"], &thinks["response"], &thinks["model"]),
+        (&json!("t"), &json!("a"), &json!("oss"))
+    );
     let answers: Vec<_> = of("Q3?").iter().map(|row| row["response"].clone()).collect();
     assert_eq!(answers, ["one", "two", "three"]);
     assert_eq!(of("Add.\n\n1 and 1")[0]["model"], "m");
@@ -243,12 +257,8 @@ fn a_question_has_one_row_and_its_first_reference() {
     let row = |id: &str, answer: Value, response: &str| {
         json!({"id": id, "question": "Q?", "answer": answer, "response": response}).to_string()
     };
-    let rows = [
-        row("a", Value::Null, "x"),
-        row("b", json!("1"), "y"),
-        row("c", json!("2"), "z"),
-        row("d", json!("1"), "x"),
-    ];
+    let rows =
+        [row("a", Value::Null, "x"), row("b", json!("1"), "y"), row("c", json!("2"), "z"), row("d", json!("1"), "x")];
     let case = Case::of(&[("f.jsonl", &rows.join("\n"))], &Options::default());
     let [bank] = case.rows("bank.jsonl").try_into().unwrap();
     assert_eq!((&bank["answer"], &bank["source_ids"]), (&json!(["1"]), &json!(["a", "b", "c", "d"])));
@@ -259,7 +269,10 @@ fn a_question_has_one_row_and_its_first_reference() {
 #[test]
 fn columns_that_fit_nothing_are_named_and_nothing_is_written() {
     let error = Case::try_of(&[("f.jsonl", r#"{"foo": 1, "answer": 2}"#)], &Options::default()).err().unwrap();
-    assert!(error.to_string().ends_with("f.jsonl: its columns fit no known shape; there are `foo`, `answer`"), "{error}");
+    assert!(
+        error.to_string().ends_with("f.jsonl: its columns fit no known shape; there are `foo`, `answer`"),
+        "{error}"
+    );
     let forced = Options { shape: Some(Shape::Flat), ..Options::default() };
     let error = Case::try_of(&[("f.jsonl", r#"{"foo": 1, "answer": 2}"#)], &forced).err().unwrap();
     let ImportError::Nothing { rows: 1, first } = &error else { panic!("{error}") };
@@ -272,12 +285,14 @@ fn csv_holds_lists_as_json_and_the_same_files_give_the_same_bytes() {
     let case = Case::of(&[("r.csv", csv)], &Options::default());
     assert_eq!((case.summary.cots, &case.rows("recording.jsonl")[1]["finish"]), (2, &json!("length")));
     let file = case.dir.path().join("r.csv");
-    let before: Vec<_> = ["bank.jsonl", "recording.jsonl", "gradus.yaml"].map(|name| fs::read(case.out().join(name)).unwrap()).into();
+    let before: Vec<_> =
+        ["bank.jsonl", "recording.jsonl", "gradus.yaml"].map(|name| fs::read(case.out().join(name)).unwrap()).into();
     let refused = import(std::slice::from_ref(&file), &case.out(), &Options::default()).unwrap_err();
     assert!(matches!(refused, ImportError::Exists(_)), "{refused}");
     let again = import(&[file], &case.out(), &Options { force: true, ..Options::default() }).unwrap();
     assert_eq!(again, case.summary);
-    let after: Vec<_> = ["bank.jsonl", "recording.jsonl", "gradus.yaml"].map(|name| fs::read(case.out().join(name)).unwrap()).into();
+    let after: Vec<_> =
+        ["bank.jsonl", "recording.jsonl", "gradus.yaml"].map(|name| fs::read(case.out().join(name)).unwrap()).into();
     assert_eq!(before, after);
 }
 
@@ -290,11 +305,11 @@ fn any_json() -> impl Strategy<Value = Value> {
         "(<think>|</think>|\\\\boxed\\{2\\}|#|q|[ -~]){0,5}".prop_map(Into::into),
     ];
     leaf.prop_recursive(3, 16, 4, |inner| {
-        let key = "thought|solution|full_response|teacher|role|content|thinking|from|value|level|judge|Reasoning_Verbosity";
+        let key =
+            "thought|solution|full_response|teacher|role|content|thinking|from|value|level|judge|Reasoning_Verbosity";
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
-            prop::collection::vec((key, inner), 0..4)
-                .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            prop::collection::vec((key, inner), 0..4).prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
         ]
     })
 }
