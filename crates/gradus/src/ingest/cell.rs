@@ -89,7 +89,7 @@ impl Cell {
     }
 
     /// The same as a JSON value, for readers of other crates.
-    pub(super) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
