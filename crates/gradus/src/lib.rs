@@ -22,6 +22,7 @@ pub mod export;
 pub mod further;
 pub mod grade;
 pub mod hygiene;
+pub mod import;
 pub mod ingest;
 pub mod judge;
 pub mod ledger;
