@@ -10,6 +10,7 @@ use gradus::annotate::{Rater, Templates};
 use gradus::attempt::Source;
 use gradus::config::{Config, CutOff, ModelConfig, SamplingConfig};
 use gradus::driver::{Driver, Ended, Stop};
+use gradus::import::ratings::RecordedRatings;
 use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::judge::AnswerJudge;
 use gradus::ledger::{Ledger, Reader};
@@ -264,9 +265,28 @@ pub(crate) fn cast(
             let model = company.engage(source, if second { "second_judge" } else { "judge" }, model)?;
             raters.push(Rater::new(&config.annotate, second, speaking(model), templates.clone()));
         }
-        plan = plan.rated_by(raters);
+        let recorded = recorded_ratings(config, &configured.base)?;
+        plan = plan.rated_by(raters, recorded);
     }
     Ok(Cast { plan, roles: company.roles })
+}
+
+/// Ratings that came with imported chains of thought.
+fn recorded_ratings(config: &Config, base: &Path) -> Result<Vec<Arc<RecordedRatings>>, CommandError> {
+    let open = |file: &PathBuf| {
+        let path = base.join(file);
+        let ratings = RecordedRatings::open(&path).map_err(|error| {
+            CommandError::usage(format!("`annotate.recorded`: {error}")).hint("`gradus import` writes such a file")
+        })?;
+        if let (n_bad @ 1.., Some(first)) = ratings.bad() {
+            eprintln!(
+                "warning: `annotate.recorded`: {n_bad} rows of {} are no ratings; the first: {first}",
+                path.display()
+            );
+        }
+        Ok(Arc::new(ratings))
+    };
+    config.annotate.recorded.iter().map(open).collect()
 }
 
 /// The models that are opened so far.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::attempt::Key;
 use crate::config::{self, AnnotatePrompts, Annotated, Calls, Score};
 use crate::distil::{self, Distil, Distilled};
+use crate::import::ratings::RecordedRatings;
 use crate::judge::Judged;
 use crate::marks;
 use crate::prompt::as_written;
@@ -30,6 +31,39 @@ pub struct Annotate {
     pub min_correct: u32,
     /// Who rates: the judge, and perhaps the second one.
     pub raters: Vec<Rater>,
+    /// Ratings that came with the chains of thought. A score that stands there is not asked for.
+    pub recorded: Vec<Arc<RecordedRatings>>,
+}
+
+impl Annotate {
+    /// Whether there is anybody or anything that rates.
+    pub fn rates(&self) -> bool {
+        !(self.raters.is_empty() && self.recorded.is_empty())
+    }
+
+    /// What a file says of a chain of thought: a rating of each score that it knows, and by whom.
+    fn recorded(&self, question: &Question, teacher: &str, number: u32) -> Vec<Rating> {
+        let ids = || question.source_ids.iter();
+        let of = |ratings: &Arc<RecordedRatings>| {
+            let found = ids().find_map(|id| ratings.lookup(id, teacher, u64::from(number)))?;
+            let rating = |what: Score, value: Option<f64>, judge: Option<&str>| {
+                let value = value.filter(|_| self.settings.scores.contains(&what))?;
+                Some(Rating {
+                    role: "recorded",
+                    judge: judge.unwrap_or("recorded").to_owned(),
+                    what: what.name(),
+                    calls: "recorded",
+                    repeat: 0,
+                    value: Ok(Some(value)),
+                    n_tries: 0,
+                    key: None,
+                })
+            };
+            let both = [rating(Score::Rv, found.rv, found.rv_judge), rating(Score::Cd, found.cd, found.cd_judge)];
+            Some(both.into_iter().flatten().collect::<Vec<_>>())
+        };
+        self.recorded.iter().find_map(of).unwrap_or_default()
+    }
 }
 
 /// A judge of chains of thought.
@@ -125,12 +159,14 @@ pub struct Notes {
 /// One rating.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rating {
-    /// By the second judge.
-    pub second: bool,
+    /// `judge`, `second_judge` or `recorded`.
+    pub role: &'static str,
+    /// Model name of the judge.
+    pub judge: String,
     /// `rv`, `rv_fit`, `cd` or `process`.
     pub what: &'static str,
-    /// How it was asked for.
-    pub calls: Calls,
+    /// How it was asked for: `separate`, `joint` or `recorded`.
+    pub calls: &'static str,
     /// Which one of its kind, from 0.
     pub repeat: u8,
     /// 0..=9, or for the process 1 (sound), 0 (flawed) or nothing (unclear); or why there is none.
@@ -155,8 +191,16 @@ pub fn next(distil: &Distil, config: &Annotate, question: &Question, answers: &[
     for judged in &distilled.cots {
         let mut found = Notes::default();
         if judged.result.is_ok() && (all || (is_kept && judged.is_sound())) {
+            let teacher = &distil.askers[judged.source.teacher().expect("teachers write chains of thought")].model.name;
+            found.ratings = config.recorded(question, teacher, judged.number);
             for rater in &config.raters {
-                rate(&config.settings, rater, question, judged, answers, &mut found.ratings, &mut missing);
+                let has = |score: &Score| {
+                    found.ratings.iter().any(|known| known.role == "recorded" && known.what == score.name())
+                };
+                let mut wanted = config.settings.clone();
+                // Nothing that came along is paid for.
+                wanted.scores.retain(|score| rater.second || !has(score));
+                rate(&wanted, rater, question, judged, answers, &mut found.ratings, &mut missing);
             }
         }
         notes.push(found);
@@ -217,9 +261,10 @@ fn rate(
             Next::Done(Heard { said, key, n_tries }) => ratings.extend(
                 names.iter().enumerate().filter(|(_, name)| **name == "process" || is_wanted(config, name)).map(
                     |(at, &what)| Rating {
-                        second: rater.second,
+                        role: rater.role(),
+                        judge: rater.speaking.model.name.clone(),
                         what,
-                        calls,
+                        calls: calls.name(),
                         repeat,
                         value: said.as_ref().map(|values: &Vec<Option<f64>>| values[at]).map_err(Reason::clone),
                         n_tries,

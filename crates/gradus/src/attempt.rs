@@ -42,6 +42,13 @@ pub enum Source {
     SecondJudge,
 }
 
+impl Source {
+    /// The position of this teacher in the config; none if it is no teacher.
+    pub fn teacher(self) -> Option<usize> {
+        if let Self::Teacher(at) = self { Some(usize::from(at)) } else { None }
+    }
+}
+
 /// What is known of an attempt that was answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {

@@ -20,6 +20,7 @@ use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer
 use crate::edges::{self, Measured};
 use crate::further::Further;
 use crate::grade::{self, Graded, GradedQuestion, Grading};
+use crate::import::ratings::RecordedRatings;
 use crate::judge::{AnswerJudge, Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
 use crate::lengths::{self, SizeError};
@@ -138,7 +139,7 @@ impl Plan {
             annotate: Annotate {
                 settings: config.annotate.clone(),
                 min_correct: config.distil.min_correct,
-                raters: Vec::new(),
+                ..Annotate::default()
             },
         }
     }
@@ -160,10 +161,11 @@ impl Plan {
         self
     }
 
-    /// The same with judges of chains of thought.
+    /// The same with judges of chains of thought, and with ratings that came along.
     #[must_use]
-    pub fn rated_by(mut self, raters: Vec<Rater>) -> Self {
+    pub fn rated_by(mut self, raters: Vec<Rater>, recorded: Vec<Arc<RecordedRatings>>) -> Self {
         self.annotate.raters = raters;
+        self.annotate.recorded = recorded;
         self
     }
 
@@ -633,8 +635,7 @@ impl<W: World> Run<'_, W> {
         reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
         let annotate = self.annotate(until);
-        let mut ratings =
-            (!annotate.raters.is_empty()).then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
+        let mut ratings = annotate.rates().then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
         let mut selection =
             (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;
         for question in questions(&self.tables)? {
@@ -657,7 +658,7 @@ impl<W: World> Run<'_, W> {
                 for (judged, notes) in distilled.cots.iter().zip(&notes) {
                     ran.n_rated += u64::from(notes.ratings.iter().any(|rating| rating.value.is_ok()));
                     for rating in &notes.ratings {
-                        self.write_rating(rating, judged, &id, ratings, shared)?;
+                        Self::write_rating(rating, judged, &id, ratings, shared)?;
                     }
                 }
             }
@@ -684,15 +685,12 @@ impl<W: World> Run<'_, W> {
 
     /// A rating; one that came to nothing stands in `dropped` too.
     fn write_rating(
-        &self,
         rating: &Rating,
         judged: &Judged,
         id: &str,
         ratings: &mut TableWriter<RatingRow>,
         shared: &mut Shared,
     ) -> Result<(), RunError> {
-        let rater = self.plan.annotate.raters.iter().find(|rater| rater.second == rating.second);
-        let judge = rater.map(|rater| rater.speaking.model.name.clone()).unwrap_or_default();
         let reason = match &rating.value {
             Ok(Some(_)) => None,
             Ok(None) => Some("the judge cannot tell".to_owned()),
@@ -704,10 +702,10 @@ impl<W: World> Run<'_, W> {
         ratings.push(RatingRow {
             cot_id: judged.key.short(),
             question_id: id.to_owned(),
-            judge,
-            role: rater.map_or("judge", Rater::role).to_owned(),
+            judge: rating.judge.clone(),
+            role: rating.role.to_owned(),
             what: rating.what.to_owned(),
-            calls: rating.calls.name().to_owned(),
+            calls: rating.calls.to_owned(),
             repeat: i64::from(rating.repeat),
             value: rating.value.as_ref().ok().copied().flatten(),
             reason,

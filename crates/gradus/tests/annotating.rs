@@ -124,7 +124,7 @@ fn plan(config: &Config) -> (Plan, Annotate) {
     let rater = |second, name| Rater::new(&config.annotate, second, speaking(name), templates.clone());
     let mut raters = vec![rater(false, "j")];
     raters.extend(config.second_judge.as_ref().map(|_| rater(true, "k")));
-    let annotate = plan.clone().rated_by(raters).annotate;
+    let annotate = plan.clone().rated_by(raters, Vec::new()).annotate;
     (plan, annotate)
 }
 

@@ -349,9 +349,10 @@ fn plan(config: &Config) -> Plan {
     let templates = Templates::load(&config.annotate.prompts, Path::new("")).unwrap();
     let rater = |second, name| Rater::new(&config.annotate, second, speaking(name), templates.clone());
     let raters = config.annotate.asks_judge().then(|| rater(false, "m"));
-    let plan = plan
-        .judged_by(judge)
-        .rated_by(raters.into_iter().chain(config.second_judge.as_ref().map(|_| rater(true, "j"))).collect());
+    let plan = plan.judged_by(judge).rated_by(
+        raters.into_iter().chain(config.second_judge.as_ref().map(|_| rater(true, "j"))).collect(),
+        Vec::new(),
+    );
     let Some(by) = config.scored_by().unwrap() else { return plan };
     // The judge is the student's model too: what it scores is told apart all the same.
     let identity = model(if by.role == "judge" { "m" } else { "p" }).identity;

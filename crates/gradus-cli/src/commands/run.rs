@@ -278,7 +278,7 @@ fn close(
     if until >= Until::Distil {
         made.push_str(&format!(", {} right chains of thought", ran.n_sound));
     }
-    if until >= Until::Annotate && !session.plan.annotate.raters.is_empty() {
+    if until >= Until::Annotate && session.plan.annotate.rates() {
         made.push_str(&format!(", {} rated", ran.n_rated));
     }
     if until >= Until::Select {

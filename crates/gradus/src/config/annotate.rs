@@ -181,7 +181,8 @@ impl Config {
         if self.judge.is_some() {
             return Ok(());
         }
-        if self.annotate.asks_judge() {
+        let came_along = !self.annotate.recorded.is_empty() && !self.annotate.process;
+        if self.annotate.asks_judge() && !came_along {
             return missing("`annotate.scores` or `annotate.process`");
         }
         if self.judging.asks_judge() {

@@ -9,7 +9,7 @@ use crate::ingest::rows::{BankFile, Columns, Record, Row, Rows};
 use crate::ingest::{Bad, MAX_ROW, hash};
 
 /// The ratings of a file, by chain of thought. Of each, some 40 bytes stay in memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct RecordedRatings {
     /// By hash over question id, teacher and sample.
     ratings: HashMap<u64, Packed>,
@@ -34,7 +34,7 @@ pub struct RecordedRating<'a> {
     pub correctness: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Packed {
     rv: Option<f64>,
     cd: Option<f64>,
