@@ -818,6 +818,8 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
         explanation: verdict.explanation.clone(),
         tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
         tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
+        llm_verdict: None,
+        llm_reason: None,
     }
 }
 
