@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod agreement;
 pub mod assess;
 pub mod attempt;
+pub mod bakeoff;
 pub mod bank;
 pub mod budget;
 pub mod config;
