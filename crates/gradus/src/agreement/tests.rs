@@ -1,7 +1,7 @@
 //! Figures over tables made by hand, against numbers done by hand.
 
 use super::*;
-use crate::tables::{Row, TableWriter};
+use crate::tables::{RatingRow, Row, TableWriter};
 
 /// Writes a table into `folder`.
 pub(crate) fn save<R: Row>(folder: &Path, rows: Vec<R>) {
@@ -196,7 +196,7 @@ fn the_process_is_told_against_the_answer() {
     assert_eq!((process.sound_if_incorrect.count, process.sound_if_incorrect.n), (1, 1));
 }
 
-/// Repeats (0,0) (1,1) (2,1) (2,2) of four questions: kappa 0.8, as done by hand beside [`quadratic_kappa`].
+/// Repeats (0,0) (1,1) (2,1) (2,2) of four questions: kappa 0.8, as done by hand beside `quadratic_kappa`.
 #[test]
 fn repeats_are_compared_pair_by_pair() {
     let folder = tempfile::tempdir().unwrap();
