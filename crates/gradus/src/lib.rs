@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod agreement;
 pub mod annotate;
 pub mod assess;
 pub mod attempt;
+pub mod bakeoff;
 pub mod bank;
 pub mod budget;
 pub mod config;

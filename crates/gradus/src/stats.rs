@@ -1,13 +1,18 @@
 //! Small statistics, each with its source. Intervals of a mean over questions are in `clustered`, comparisons of two
-//! models on the same questions in `paired`, predictions against what happened in `predict`.
+//! models on the same questions in `paired`, predictions against what happened in `predict`, raters against each other in
+//! `agreement`.
 
+mod agreement;
 mod clustered;
 mod paired;
 mod predict;
 pub mod rank;
 mod stream;
 
-pub use clustered::{Estimate, clustered, mean, median, pass_at_k};
+pub use agreement::{
+    PairSums, Resampled, correlation, kappa, quadratic_kappa, rank_products, resampled, spearman_by_question,
+};
+pub use clustered::{Estimate, clustered, clustered_ratio, mean, median, pass_at_k};
 pub use paired::{Paired, RESAMPLES, mcnemar, paired, ratio_of_means};
 pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, sigmoid};
 pub use stream::Stream;

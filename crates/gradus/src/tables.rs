@@ -311,6 +311,10 @@ table! {
         tests_passed: Option<i64>,
         /// Tests there are, for code.
         tests_total: Option<i64>,
+        /// What the judge said of the answer, where it was asked: `correct`, `incorrect` or `undecided`.
+        llm_verdict: Option<String>,
+        /// Why it said so, in its own words, or why it could not tell.
+        llm_reason: Option<String>,
     }
 }
 
