@@ -42,9 +42,9 @@ pub(super) struct Tally {
     /// Those of them whose answer is not right, or was not decided.
     pub(super) n_not_correct: u64,
     pub(super) longest: Longest,
-    n_without_thinking: u64,
-    n_own_tags: u64,
-    n_uncounted: u64,
+    pub(super) n_without_thinking: u64,
+    pub(super) n_own_tags: u64,
+    pub(super) n_uncounted: u64,
     pub(super) levels: BTreeMap<String, u64>,
     pub(super) sources: BTreeMap<(String, Option<String>), u64>,
     pub(super) teachers: BTreeSet<String>,

@@ -1,5 +1,7 @@
 //! Exports of small tables made by hand.
 
+mod groups;
+
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
