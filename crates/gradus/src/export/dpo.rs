@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::layout::{Column, Layout, Pairs, Shape};
+use super::layout::{Column, Layout, Pairs, Shape, Unfit};
 use super::pairs::{self, Pair};
 
 /// `{"prompt":[…],"chosen":[…],"rejected":[…]}`.
@@ -24,8 +24,8 @@ impl Layout for Dpo {
 }
 
 impl Pairs for Dpo {
-    fn fill(&self, asked: &Asked, pair: &Pair) -> Vec<Value> {
+    fn fill(&self, asked: &Asked, pair: &Pair) -> Result<Vec<Value>, Unfit> {
         let turn = |at| json!([asked.reply(at)]);
-        vec![json!(asked.prompt.messages), turn(pair.chosen), turn(pair.rejected)]
+        Ok(vec![json!(asked.prompt.messages), turn(pair.chosen), turn(pair.rejected)])
     }
 }

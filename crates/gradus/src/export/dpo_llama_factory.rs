@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::layout::{Column, Layout, Pairs, Shape};
+use super::layout::{Column, Layout, Pairs, Shape, Unfit};
+use super::llama_factory::in_turn;
 use super::pairs::{self, Pair};
 
 /// `{"messages":[…],"chosen":{…},"rejected":{…}}`: the messages end with a user's, the others are one message each.
@@ -25,7 +26,8 @@ impl Layout for DpoLlamaFactory {
 }
 
 impl Pairs for DpoLlamaFactory {
-    fn fill(&self, asked: &Asked, pair: &Pair) -> Vec<Value> {
-        vec![json!(asked.prompt.messages), json!(asked.reply(pair.chosen)), json!(asked.reply(pair.rejected))]
+    fn fill(&self, asked: &Asked, pair: &Pair) -> Result<Vec<Value>, Unfit> {
+        in_turn(&asked.prompt.messages)?;
+        Ok(vec![json!(asked.prompt.messages), json!(asked.reply(pair.chosen)), json!(asked.reply(pair.rejected))])
     }
 }

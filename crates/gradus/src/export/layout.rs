@@ -87,8 +87,8 @@ pub(super) struct Unfit {
 
 /// A format of preference pairs: columns of its own, then those of [`super::pairs`].
 pub(super) trait Pairs: Layout {
-    /// The values of its own columns.
-    fn fill(&self, asked: &Asked, pair: &Pair) -> Vec<Value>;
+    /// The values of its own columns, or why the conversation cannot stand in it.
+    fn fill(&self, asked: &Asked, pair: &Pair) -> Result<Vec<Value>, Unfit>;
 }
 
 /// A format of questions with references.

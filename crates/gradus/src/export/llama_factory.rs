@@ -27,25 +27,28 @@ impl Layout for LlamaFactory {
 
 impl Sft for LlamaFactory {
     fn fill(&self, turns: &Turns<'_>) -> Result<Vec<Value>, Unfit> {
-        if let Some(found) = not_in_turn(turns.prompt) {
-            return Err(Unfit { reason: "not_in_turn", found });
-        }
+        in_turn(turns.prompt)?;
         Ok(vec![json!(turns.messages())])
     }
 }
 
-/// What keeps a prompt from being a system message or none, then user and assistant in turn up to a user.
-pub(super) fn not_in_turn(prompt: &[Message]) -> Option<String> {
+/// Whether a prompt is a system message or none, then user and assistant in turn up to a user.
+pub(super) fn in_turn(prompt: &[Message]) -> Result<(), Unfit> {
+    let unfit = |found| Err(Unfit { reason: "not_in_turn", found });
     let turns = match prompt {
         [Message { role: Speaker::System, .. }, rest @ ..] => rest,
         all => all,
     };
-    let expected = |at: usize| if at.is_multiple_of(2) { Speaker::User } else { Speaker::Assistant };
-    let is_wrong = |(at, turn): &(usize, &Message)| turn.role != expected(*at);
-    if let Some((at, turn)) = turns.iter().enumerate().find(is_wrong) {
-        return Some(format!("turn {} is of {:?}, expected {:?}", at + 1, turn.role, expected(at)));
+    for (at, turn) in turns.iter().enumerate() {
+        let expected = if at.is_multiple_of(2) { Speaker::User } else { Speaker::Assistant };
+        if turn.role != expected {
+            return unfit(format!("turn {} is of {:?}, expected {expected:?}", at + 1, turn.role));
+        }
     }
-    turns.len().is_multiple_of(2).then(|| format!("{} turns, expected an odd number up to a user's", turns.len()))
+    if turns.len().is_multiple_of(2) {
+        return unfit(format!("{} turns, expected an odd number up to a user's", turns.len()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -61,13 +64,13 @@ mod tests {
                 'u' => Speaker::User,
                 _ => Speaker::Assistant,
             };
-            not_in_turn(&roles.chars().map(role).map(turn).collect::<Vec<_>>())
+            in_turn(&roles.chars().map(role).map(turn).collect::<Vec<_>>())
         };
         for fine in ["u", "su", "uau", "suau"] {
-            assert_eq!(turns(fine), None, "{fine}");
+            assert_eq!(turns(fine), Ok(()), "{fine}");
         }
         for wrong in ["", "s", "ua", "uu", "usu", "au"] {
-            assert!(turns(wrong).is_some(), "{wrong}");
+            assert!(turns(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Tally {
 /// What a format leaves out for one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// What is counted: `questions`, `chains of thought`, `attempts`.
+    /// What is counted: `questions`, `chains of thought`, `pairs`, `attempts`.
     pub(super) unit: &'static str,
     pub(super) n: u64,
     /// What was found the first time, where the word alone does not say it.
@@ -106,8 +106,8 @@ impl Tally {
     }
 
     /// Counts a conversation that does not fit into a format.
-    pub(super) fn leave_out_unfit(&mut self, format: &'static str, unfit: Unfit) {
-        self.leave_out(format, "chains of thought", unfit.reason);
+    pub(super) fn leave_out_unfit(&mut self, format: &'static str, unit: &'static str, unfit: Unfit) {
+        self.leave_out(format, unit, unfit.reason);
         let left_out = self.left_out.get_mut(format).and_then(|reasons| reasons.get_mut(unfit.reason));
         left_out.expect("it was counted just now").found.get_or_insert(unfit.found);
     }

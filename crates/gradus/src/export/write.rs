@@ -128,7 +128,7 @@ impl Writers {
         for (layout, writer) in &mut self.sft {
             match layout.fill(&turns) {
                 Ok(own) => writer.push(own.into_iter().chain(provenance.iter().cloned()).collect())?,
-                Err(unfit) => tally.leave_out_unfit(layout.name(), unfit),
+                Err(unfit) => tally.leave_out_unfit(layout.name(), "chains of thought", unfit),
             }
         }
         Ok(())
@@ -151,8 +151,10 @@ impl Writers {
             tally.count_length(asked, pair.rejected);
             let provenance = pairs::values(&config.pairs, asked, pair);
             for (layout, writer) in &mut self.pairs {
-                let own = layout.fill(asked, &pair);
-                writer.push(own.into_iter().chain(provenance.iter().cloned()).collect())?;
+                match layout.fill(asked, &pair) {
+                    Ok(own) => writer.push(own.into_iter().chain(provenance.iter().cloned()).collect())?,
+                    Err(unfit) => tally.leave_out_unfit(layout.name(), "pairs", unfit),
+                }
             }
         }
         Ok(())

@@ -65,6 +65,7 @@ fn question_row(q: usize) -> QuestionRow {
 /// What the tables hold of a chain of thought: every value tells whose it is.
 fn cot(q: usize, at: usize, c: &C) -> Cot {
     let (cot_id, question_id) = (format!("c{q:04}{at:011}"), format!("{q:016x}"));
+    // Fractions of powers of two come back from JSON as they were.
     let own = (q * 100 + at) as f64;
     let annotation = c.rated.map(|(s_rv, cd)| AnnotationRow {
         cot_id: cot_id.clone(),
@@ -73,8 +74,8 @@ fn cot(q: usize, at: usize, c: &C) -> Cot {
         attempt: at as i64,
         length: c.tokens,
         length_unit: "tokens".into(),
-        judge: Some("j".into()),
-        rv: Some(own / 7.0),
+        judge: Some(format!("judge of {}", c.teacher)),
+        rv: Some(own / 8.0),
         rv_spread: None,
         n_rv: 1,
         rv_fit: None,
@@ -86,8 +87,8 @@ fn cot(q: usize, at: usize, c: &C) -> Cot {
         rv_len: None,
         s_rv: Some(s_rv),
         process: Some("sound".into()),
-        mean_nll: Some(own / 3.0),
-        rsr: Some(own / 5.0),
+        mean_nll: Some(own / 4.0),
+        rsr: Some(own / 16.0),
         naturalness: Some(-own),
         n_student_tokens: None,
     });
@@ -113,7 +114,7 @@ fn cot(q: usize, at: usize, c: &C) -> Cot {
             question_id,
             selected: c.selected,
             rank: c.selected.then_some(at as i64),
-            probability: Some(1.0 / (own + 1.0)),
+            probability: Some(own / 1024.0),
         },
         annotation,
     }
@@ -302,9 +303,13 @@ fn what_may_not_be_rejected_never_is() {
     }
     check(&[KEPT, empty], &cut_too, Err("no_sibling"));
     check(&[KEPT, cut], &cut_too, Ok(&[(0, 1, RejectedBy::Verdict)]));
-    // Neither is what was selected beside it, nor what another judge rated.
+    // Neither is what was selected beside it, nor what lies far away by another judge.
     let kept_too = C { tokens: 99, answer: "also 2", ..KEPT };
     check(&[KEPT, kept_too], &Pairs::default(), Err("no_rejected"));
+    let rated = |c: C, s_rv| C { rated: Some((s_rv, 2.0)), ..c };
+    check(&[rated(KEPT, 1.0), rated(RIGHT, 9.0)], &Pairs::default(), Ok(&[(0, 1, RejectedBy::RvCd)]));
+    let elsewhere = C { teacher: "u", ..rated(RIGHT, 9.0) };
+    check(&[rated(KEPT, 1.0), elsewhere], &Pairs::default(), Err("no_rejected"));
 }
 
 #[test]
@@ -596,6 +601,7 @@ fn is_own(row: &Value, cot: &Cot) -> Result<(), TestCaseError> {
     ] {
         prop_assert_eq!(row[column].as_f64(), value, "{}", column);
     }
+    prop_assert_eq!(row["judge"].as_str(), annotation.judge.as_deref());
     prop_assert_eq!(row["is_correct"].as_bool(), cot.is_correct());
     Ok(())
 }
