@@ -129,6 +129,8 @@ impl From<ExportError> for CommandError {
         match error {
             ExportError::Table(error) => error.into(),
             ExportError::Io { path, source } => Self::io(&path, &source),
+            ExportError::NoTemplate(_) => Self::usage(format!("export: {error}"))
+                .hint("choose `trl` or `messages` in `export.formats`: the trainer then renders them itself"),
             other => Self::failure(format!("export: {other}")).hint(FULL),
         }
     }

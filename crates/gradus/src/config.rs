@@ -7,6 +7,7 @@ mod annotate;
 mod code;
 mod hygiene;
 mod model;
+mod pairs;
 mod preset;
 mod read;
 mod scoring;
@@ -24,6 +25,7 @@ pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
 pub use model::{ModelConfig, Price};
+pub use pairs::{Beta, ChosenFrom, Pairs, RejectedBy, Stepwise, UndecidedLabel};
 pub use preset::Preset;
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
@@ -538,11 +540,21 @@ pub struct Export {
     pub think: Think,
     /// Which questions go into the formats for reinforcement learning.
     pub rl: Rl,
+    /// Which chains of thought make a preference pair.
+    pub pairs: Pairs,
+    /// What stands in rows of steps.
+    pub stepwise: Stepwise,
 }
 
 impl Default for Export {
     fn default() -> Self {
-        Self { formats: vec![Format::Trl, Format::Messages], think: Think::Keep, rl: Rl::default() }
+        Self {
+            formats: vec![Format::Trl, Format::Messages],
+            think: Think::Keep,
+            rl: Rl::default(),
+            pairs: Pairs::default(),
+            stepwise: Stepwise::default(),
+        }
     }
 }
 
@@ -554,16 +566,47 @@ pub enum Format {
     Trl,
     /// Chat messages: loss on all tokens unless the trainer masks.
     Messages,
+    /// TRL prompt and completion as texts, rendered with the student's chat template: for templates that delete the
+    /// thinking part.
+    TrlText,
+    /// Chat messages as LLaMA-Factory's `sharegpt` wants them.
+    LlamaFactory,
+    /// Chat messages for axolotl's `chat_template`.
+    Axolotl,
+    /// Chat messages for verl's SFT trainer.
+    VerlSft,
+    /// Input and output for OpenRLHF.
+    Openrlhf,
+    /// TRL preference pairs with their prompt.
+    Dpo,
+    /// LLaMA-Factory preference pairs.
+    DpoLlamaFactory,
+    /// Every chain of thought of a question, labelled right or wrong, for TRL's KTO.
+    Kto,
+    /// Attempts step by step, each step labelled, for process reward models.
+    Stepwise,
     /// Questions with references for verl's reinforcement learning.
     Verl,
     /// Questions with references for TRL's GRPO and RLOO.
     TrlGrpo,
+    /// Code questions with their tests as open-r1 has them (`verification_info`).
+    CodeRl,
 }
 
 impl Format {
     /// Whether its rows are questions with references, not chains of thought.
     pub fn is_rl(self) -> bool {
-        matches!(self, Self::Verl | Self::TrlGrpo)
+        matches!(self, Self::Verl | Self::TrlGrpo | Self::CodeRl)
+    }
+
+    /// Whether its rows are selected chains of thought to learn from, one each.
+    pub fn is_sft(self) -> bool {
+        !self.is_rl() && !matches!(self, Self::Dpo | Self::DpoLlamaFactory | Self::Kto | Self::Stepwise)
+    }
+
+    /// Whether it is made from chains of thought, so that a teacher must have been asked.
+    pub fn needs_cots(self) -> bool {
+        !self.is_rl() && self != Self::Stepwise
     }
 }
 
@@ -644,6 +687,9 @@ impl Config {
             Err(ConfigError { message: format!("`{path}` must be {wanted}, and is {found}"), hint: None })
         };
         if let Some((path, wanted, found)) = self.hygiene.fault() {
+            return wrong(path, wanted, found);
+        }
+        if let Some((path, wanted, found)) = self.export.fault() {
             return wrong(path, wanted, found);
         }
         if self.probe.attempts == 0 {

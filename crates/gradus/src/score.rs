@@ -193,17 +193,21 @@ impl Scorer {
         (!matches!(&self.how, How::Words(words) if words.rating)).then_some(self.settings.aggregate)
     }
 
-    /// The steps of an attempt, without the blanks around them.
     fn steps(&self, completion: &Completion) -> Vec<String> {
-        let parts = match self.settings.part {
-            Part::All => [completion.reasoning.as_deref(), completion.answer.as_deref()],
-            Part::Answer => [completion.answer.as_deref(), None],
-        };
-        let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.trim().is_empty()).collect();
-        let text = parts.join("\n\n");
-        let spans = steps::split(&self.settings.steps, &text);
-        spans.into_iter().map(|span| text[span].trim().to_owned()).filter(|step| !step.is_empty()).collect()
+        steps_of(&self.settings, completion.reasoning.as_deref(), completion.answer.as_deref())
     }
+}
+
+/// The steps of an attempt, without the blanks around them.
+pub(crate) fn steps_of(config: &Settings, reasoning: Option<&str>, answer: Option<&str>) -> Vec<String> {
+    let parts = match config.part {
+        Part::All => [reasoning, answer],
+        Part::Answer => [answer, None],
+    };
+    let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.trim().is_empty()).collect();
+    let text = parts.join("\n\n");
+    let spans = steps::split(&config.steps, &text);
+    spans.into_iter().map(|span| text[span].trim().to_owned()).filter(|step| !step.is_empty()).collect()
 }
 
 /// What an attempt still needs to be scored, or its score, or why it has none.

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let past = Past::open(&args.run_dir, &args.set)?;
     let tables = past.folder.join("tables");
-    let only_questions = past.config.export.formats.iter().all(|format| format.is_rl());
+    let only_questions = !past.config.export.formats.iter().any(|format| format.needs_cots());
     if only_questions && !path::<LevelRow>(&tables).exists() {
         return Err(CommandError::usage(format!("nothing is graded in {} yet", past.folder.display()))
             .hint("`gradus grade` asks the student"));
@@ -41,7 +41,10 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let exported = write(&past.folder, &past.config, &past.metrics)?;
     if args.json {
-        println!("{}", json!({ "rows": exported.rows, "questions": exported.questions, "files": exported.files }));
+        println!(
+            "{}",
+            json!({ "rows": exported.rows, "questions": exported.questions, "others": exported.others, "files": exported.files })
+        );
         return Ok(());
     }
     println!("wrote     {}/export: {}", past.folder.display(), told(&exported, &past.config.export));
@@ -53,9 +56,10 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
 /// How much was written, in words.
 pub(crate) fn told(exported: &Exported, config: &Export) -> String {
     let n_cots =
-        (!config.formats.iter().all(|format| format.is_rl())).then(|| format!("{} rows per format", exported.rows));
+        config.formats.iter().any(|format| format.is_sft()).then(|| format!("{} rows per format", exported.rows));
+    let others = exported.others.iter().map(|(format, n)| format!("{n} rows in {format}"));
     let questions = exported.questions.iter().map(|(format, n)| format!("{n} questions in {format}"));
-    n_cots.into_iter().chain(questions).collect::<Vec<_>>().join(", ")
+    n_cots.into_iter().chain(others).chain(questions).collect::<Vec<_>>().join(", ")
 }
 
 /// Writes the export of a run directory from its tables.
@@ -81,6 +85,8 @@ pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result
         funnel: &metrics.funnel,
         partial: metrics.partial.as_ref(),
         prompt: &prompt,
+        render: None,
+        scoring: &config.scoring,
     };
     Ok(gradus::export::write(folder, &config.export, &facts)?)
 }

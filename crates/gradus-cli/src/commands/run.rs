@@ -258,7 +258,10 @@ fn close(
                 "n_selected": ran.n_selected,
                 "dropped": dropped,
                 "exported": exported.map(|exported| {
-                    json!({"rows": exported.rows, "questions": exported.questions, "files": exported.files})
+                    json!({
+                        "rows": exported.rows, "questions": exported.questions, "others": exported.others,
+                        "files": exported.files,
+                    })
                 }),
                 "partial": partial,
                 "report": report,

@@ -1,11 +1,17 @@
 //! Exports of small tables made by hand.
 
+mod groups;
+
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
+use gradus_model::Speaker;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::manifest::quoted;
+use super::shards::FormatWriter;
+use super::tally::Tally;
 use super::*;
 use crate::config::Format;
 use crate::tables::{CotRow, LevelRow, Row, SelectionRow, TableWriter, VerdictRow};
@@ -133,6 +139,8 @@ fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, Ex
         funnel: &[FunnelStep { step: "entered".into(), unit: "questions".into(), count: 9 }],
         partial: None,
         prompt: &prompt,
+        render: None,
+        scoring: &Scoring::default(),
     };
     write_within(folder, config, &facts, limits)
 }
@@ -168,7 +176,7 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
     assert_eq!(rows.len(), 4);
     assert_eq!(
         serde_json::to_string(&rows[2]).unwrap(),
-        r#"{"prompt":[{"role":"user","content":"What is 6 + 1?\nBox it."}],"completion":[{"role":"assistant","content":"<think>\nit is easy\n</think>\n\nSo:\n\n\\boxed{7}"}],"question_id":"0000000000000006","source_id":"s6","kind":"math","subject":"sums","source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5,"teacher":"teacher/t","cot_id":"000000000000000d","attempt":1,"verdict":"correct","verdict_method":"verify:int=int","verdict_version":"1","finish":"stop","completion_tokens":6,"selection_rank":1,"selection_reason":"drawn","prompt_hash":"abcd"}"#
+        r#"{"prompt":[{"role":"user","content":"What is 6 + 1?\nBox it."}],"completion":[{"role":"assistant","content":"<think>\nit is easy\n</think>\n\nSo:\n\n\\boxed{7}"}],"question_id":"0000000000000006","source_id":"s6","kind":"math","subject":"sums","source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5,"teacher":"teacher/t","cot_id":"000000000000000d","attempt":1,"verdict":"correct","verdict_method":"verify:int=int","verdict_version":"1","finish":"stop","completion_tokens":6,"selection_rank":1,"selection_reason":"drawn","prompt_hash":"abcd","rv":null,"cd":null,"s_rv":null,"process":null,"mean_nll":null,"rsr":null,"naturalness":null,"selection_probability":null,"judge":null,"is_correct":true}"#
     );
     // Question 9 has no level.
     assert_eq!(rows[3]["level"], Value::Null);
@@ -225,8 +233,8 @@ fn the_same_tables_give_the_same_bytes_and_a_former_export_leaves_no_trace() {
     }
     let small = Limits { shard: 20_000, group: 9_000, batch: 1_000 };
     let first = export(folders[0].path(), &Export::default(), small).unwrap();
-    assert!(first.files.iter().any(|file| file.ends_with("data/train-00003-of-00004.parquet")), "{:?}", first.files);
-    // The user's own file stays, the four shards go.
+    assert!(first.files.iter().any(|file| file.ends_with("data/train-00004-of-00005.parquet")), "{:?}", first.files);
+    // The user's own file stays, the five shards go.
     std::fs::write(folders[0].path().join("export/mine.txt"), "mine").unwrap();
     export(folders[0].path(), &Export::default(), Limits::default()).unwrap();
     std::fs::remove_file(folders[0].path().join("export/mine.txt")).unwrap();
@@ -331,12 +339,27 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     let mut run = crate::metrics::tests::facts();
     let levels = ["5", "easy", "2"].map(|level| (level.to_owned(), 1)).into();
     let tally = Tally { has_cots: true, rows: 3, levels, ..Tally::default() };
-    fn facts<'a>(run: &'a RunFacts, prompt: &'a dyn Fn(&QuestionRow) -> Prompt) -> ExportFacts<'a> {
-        ExportFacts { name: "x", student: "s", languages: &[], run, funnel: &[], partial: None, prompt }
+    let scoring = Scoring::default();
+    fn facts<'a>(
+        run: &'a RunFacts,
+        prompt: &'a dyn Fn(&QuestionRow) -> Prompt,
+        scoring: &'a Scoring,
+    ) -> ExportFacts<'a> {
+        ExportFacts {
+            name: "x",
+            student: "s",
+            languages: &[],
+            run,
+            funnel: &[],
+            partial: None,
+            prompt,
+            render: None,
+            scoring,
+        }
     }
     let card = |run: &RunFacts| {
         let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
-        let facts = facts(run, &prompt);
+        let facts = facts(run, &prompt, &scoring);
         card::render(&facts, &Export::default(), &tally, &[])
     };
     let asked = card(&run);
@@ -346,7 +369,7 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     run.models[1].recorded = true;
     assert!(card(&run).contains("The responses of t come from a recording."));
     let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
-    let notes = tally.notes(&Export::default(), &facts(&run, &prompt));
+    let notes = tally.notes(&Export::default(), &facts(&run, &prompt, &scoring));
     assert!(notes[0].starts_with("the chains of thought of t were recorded"));
 }
 
@@ -491,6 +514,8 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
         funnel: &[],
         partial: Some(&partial),
         prompt: &prompt,
+        render: None,
+        scoring: &Scoring::default(),
     };
     let tally = Tally { has_cots: true, rows: 1, ..Tally::default() };
     let card = card::render(&facts, &Export::default(), &tally, &[]);
@@ -498,7 +523,7 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
         card.contains("**Partial:** the budget ended the run while asking (distil): $1.250000 of $1.2 spent"),
         "{card}"
     );
-    let manifest: Value = serde_json::from_str(&manifest(&Export::default(), &facts, &tally, &[])).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest::render(&Export::default(), &facts, &tally, &[])).unwrap();
     assert_eq!(manifest["partial"]["spent_usd"], 1.25);
 }
 

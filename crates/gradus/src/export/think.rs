@@ -29,6 +29,17 @@ pub(super) fn holds_tags(text: &str) -> bool {
     text.contains(OPEN) || text.contains(CLOSE)
 }
 
+/// Whether a content begins with a thinking part.
+pub(super) fn is_opened(content: &str) -> bool {
+    content.starts_with(OPEN)
+}
+
+/// What a rendered prompt already holds of the beginning of a thinking part.
+pub(super) fn opened_by(prompt: &str) -> Option<&'static str> {
+    let opening = if prompt.ends_with('\n') { "<think>\n" } else { OPEN };
+    prompt.trim_end().ends_with(OPEN).then_some(opening)
+}
+
 fn join(reasoning: &str, answer: &str) -> String {
     format!("{OPEN}\n{}\n{CLOSE}\n\n{}", reasoning.trim(), answer.trim())
 }
