@@ -5,11 +5,13 @@ mod clustered;
 mod paired;
 mod predict;
 pub mod rank;
+mod spread;
 mod stream;
 
 pub use clustered::{Estimate, clustered, mean, median, pass_at_k};
 pub use paired::{Paired, RESAMPLES, mcnemar, paired, ratio_of_means};
-pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, sigmoid};
+pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, logistic_weighted, sigmoid};
+pub use spread::{Spread, quantile};
 pub use stream::Stream;
 
 /// The normal quantile of a two-sided 95 % interval.
