@@ -77,7 +77,9 @@ pub enum Unidentified {
     #[error("{:.0} % of the graded questions are at levels of which none has a rated chain of thought", 100.0 * .0)]
     Unseen(f64),
     /// The pass rate does not fall with the difficulty.
-    #[error("the pass rate does not fall with Cognitive Difficulty (slope {slope:.2}, 95 % interval {low:.2} to {high:.2})")]
+    #[error(
+        "the pass rate does not fall with Cognitive Difficulty (slope {slope:.2}, 95 % interval {low:.2} to {high:.2})"
+    )]
     Flat {
         /// The slope in logits per unit.
         slope: f64,
@@ -122,7 +124,9 @@ pub fn measure(tables: &Path, sample: &Sample, seed: u64) -> Result<Result<Abili
     })?;
     let mut points = Vec::new();
     each::<LevelRow>(tables, |row| {
-        let (Some(&cd), Some(level)) = (difficulties.get(&row.question_id), levels.get(&row.question_id)) else { return };
+        let (Some(&cd), Some(level)) = (difficulties.get(&row.question_id), levels.get(&row.question_id)) else {
+            return;
+        };
         let at = level.index();
         if row.n_countable > 0 && drawn[at] > 0 {
             rated[at] += 1;
@@ -283,15 +287,15 @@ mod tests {
 
     #[test]
     fn the_interval_holds_the_truth_about_as_often_as_it_says() {
-        let n_worlds = 100;
+        let n_worlds = 50;
         let held = (0..n_worlds).filter(|&seed| {
             let ability = fit(&world(100 + seed, 150, 4.2, -0.7), 0.0, seed).unwrap();
             assert!(ability.low <= ability.estimate && ability.estimate <= ability.high, "{ability:?}");
             (ability.low..=ability.high).contains(&4.2)
         });
-        // Four standard deviations of a count below 95: 95 - 4 sqrt(100 * 0.95 * 0.05) = 86.
+        // Four standard deviations of a count below 95 %: 47.5 - 4 sqrt(50 * 0.95 * 0.05) = 41.3.
         let n_held = held.count();
-        assert!(n_held >= 87, "{n_held} of {n_worlds}");
+        assert!(n_held >= 42, "{n_held} of {n_worlds}");
     }
 
     #[test]
@@ -332,8 +336,7 @@ mod tests {
         let mut stream = Stream::new(9, "sample");
         let chance = |point: &Point| if point.pass_rate >= 0.5 { 0.1 } else { 1.0 };
         let drawn: Vec<Point> = all.iter().filter(|point| stream.unit() < chance(point)).copied().collect();
-        let weighted: Vec<Point> =
-            drawn.iter().map(|point| Point { weight: 1.0 / chance(point), ..*point }).collect();
+        let weighted: Vec<Point> = drawn.iter().map(|point| Point { weight: 1.0 / chance(point), ..*point }).collect();
         assert!((fit(&weighted, 0.0, 7).unwrap().estimate - 4.0).abs() < 0.2);
         assert!((fit(&drawn, 0.0, 7).unwrap().estimate - 4.0).abs() > 0.5, "the weights matter");
     }

@@ -31,8 +31,8 @@ use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, no
 use crate::score::{Bounds, Scored, Scorer};
 use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, TableError, TableReader,
-    TableWriter, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, TableError, TableReader, TableWriter,
+    VerdictRow, each,
 };
 use crate::verdict::Verdict;
 use crate::work::{Answered, Next, Reason};

@@ -237,11 +237,9 @@ impl Select {
                 return Some((path, "two rising numbers within 0 to 9", format!("{low} to {high}")));
             }
         }
-        for (path, number) in [
-            ("select.beta", self.beta),
-            ("select.gamma", self.gamma),
-            ("select.length_factor", self.length_factor),
-        ] {
+        for (path, number) in
+            [("select.beta", self.beta), ("select.gamma", self.gamma), ("select.length_factor", self.length_factor)]
+        {
             if !(number.is_finite() && number >= 0.0) {
                 return Some((path, "a number from 0 on", number.to_string()));
             }

@@ -82,11 +82,8 @@ pub fn compare(tables: &Path, config: &Config, rules: &[SelectBy]) -> Result<Com
 /// What a rule keeps, with its positions in `cots`.
 fn column(tables: &Path, config: &Config, select: &Select) -> Result<(Column, Vec<u64>), SelectError> {
     let pass = Pass::new(tables, config, select)?.with_levels()?;
-    let mut column = Column {
-        rule: select.by.name().to_owned(),
-        length_unit: pass.unit().name().to_owned(),
-        ..Column::default()
-    };
+    let mut column =
+        Column { rule: select.by.name().to_owned(), length_unit: pass.unit().name().to_owned(), ..Column::default() };
     let (mut at, mut lengths, mut rvs, mut cds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut n_candidates = 0_u64;
     let mut n_without_scores = 0_u64;

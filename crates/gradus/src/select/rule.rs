@@ -77,16 +77,10 @@ impl Rule {
             }
             By::RvOnly => Preset { rv: Some(ANY), ..weights },
             By::CdOnly => Preset { weighs_cd: true, cd: Some(ANY), ..weights },
-            By::OmnithoughtAblation7b => {
-                Preset { rv: Some([3.0, 5.0]), cd: Some([0.0, 6.0]), whole: true, ..weights }
+            By::OmnithoughtAblation7b => Preset { rv: Some([3.0, 5.0]), cd: Some([0.0, 6.0]), whole: true, ..weights },
+            By::Easydistill10 => {
+                Preset { rv: Some([3.0, 5.0]), cd: Some([4.0, 4.0]), rv_score: RvScore::Judge, whole: true, ..weights }
             }
-            By::Easydistill10 => Preset {
-                rv: Some([3.0, 5.0]),
-                cd: Some([4.0, 4.0]),
-                rv_score: RvScore::Judge,
-                whole: true,
-                ..weights
-            },
             // Its bins are [0, 3), [3, 6), [6, 10), its targets 2 + bin * 8 / (n - 1).
             By::Easydistill20 => Preset {
                 matched: Match::Bins(vec![(0.0, 2.0), (3.0, 6.0), (6.0, 10.0)]),
