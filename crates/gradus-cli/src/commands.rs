@@ -16,5 +16,6 @@ pub(crate) mod mock;
 pub(crate) mod quickstart;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod select;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -51,8 +51,7 @@ enum Command {
     Distil(AskArgs),
     /// Have chains of thought rated, and measured against the student
     Annotate(AskArgs),
-    /// Choose which chains of thought are kept
-    Select(AskArgs),
+    Select(commands::select::Args),
     Export(export::Args),
     Report(report::Args),
     Why(why::Args),
@@ -82,7 +81,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Run(args) | Command::Select(args) => run::run(&args, Until::Select),
+        Command::Run(args) => run::run(&args, Until::Select),
+        Command::Select(args) => commands::select::run(&args),
         Command::Probe(args) => run::run(&args, Until::Grade),
         Command::Grade(args) => assess::run(&args),
         Command::Sample(args) => run::run(&args, Until::Sample),

@@ -30,7 +30,9 @@ pub use preset::Preset;
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
 pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit, UndecidedStep};
-pub use select::{Select, SelectBy};
+pub use select::{
+    AbilityConfig, CandidateSet, DrawBy, Fit, FoundOut, LengthBudget, ProcessRule, RvScore, Select, SelectBy,
+};
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -745,8 +747,8 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        if let Some((path, wanted, found)) = [self.scoring.fault(), self.annotate.fault()].into_iter().flatten().next()
-        {
+        let faults = [self.scoring.fault(), self.annotate.fault(), self.select.fault()];
+        if let Some((path, wanted, found)) = faults.into_iter().flatten().next() {
             return wrong(path, wanted, found);
         }
         if self.judging.tries == 0 {
@@ -796,9 +798,7 @@ impl Config {
                 return wrong(&format!("{path}.price"), "numbers from 0 on", odd.to_string());
             }
         }
-        if self.select.per_question == 0 {
-            return wrong("select.per_question", "at least 1", "0".into());
-        }
+        self.check_select()?;
         let rl = &self.export.rl;
         if !(0.0 <= rl.min_pass_rate && rl.min_pass_rate <= rl.max_pass_rate && rl.max_pass_rate <= 1.0) {
             let found = format!("{} to {}", rl.min_pass_rate, rl.max_pass_rate);

@@ -5,6 +5,7 @@
 //! the stage again. Tables are derived from the ledger and can be deleted at any time.
 #![forbid(unsafe_code)]
 
+pub mod ability;
 pub mod adaptive;
 pub mod agreement;
 pub mod annotate;

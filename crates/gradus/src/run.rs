@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
+use crate::ability::Ability;
 use crate::annotate::{self, Annotate, AnnotatedQuestion, Rater, Rating, summary};
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
@@ -30,10 +31,10 @@ use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
 use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample, shares};
 use crate::score::{Bounds, Scored, Scorer};
-use crate::select::{self, select};
+use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, SelectionRow, TableError,
-    TableReader, TableWriter, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, TableError, TableReader,
+    TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
 use crate::words::Speaking;
@@ -195,6 +196,8 @@ pub struct Ran {
     pub n_rated: u64,
     /// Chains of thought that were kept.
     pub n_selected: u64,
+    /// What the student can follow, if that was measured.
+    pub ability: Option<Ability>,
     /// Work that was asked for in vain.
     pub failures: Failures,
     /// Drops by stage and reason.
@@ -227,6 +230,9 @@ pub enum RunError {
     /// Tokens or dollars do not tell the size of the sample.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// Nothing could be selected.
+    #[error(transparent)]
+    Select(#[from] SelectError),
     /// A file of the run directory could not be written.
     #[error("{path}: {source}")]
     Io {
@@ -366,7 +372,7 @@ impl<W: World> Run<'_, W> {
         }
         if ran.ended.is_some() {
             // The sample of a partial probe is not that of the whole one: nobody is asked about it.
-            return self.write_cots(&Driven::default(), &drawn, until, ran, shared);
+            return self.write_kept(&Driven::default(), &drawn, until, ran, shared);
         }
         let sampled = questions(&self.tables)?
             .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
@@ -392,7 +398,7 @@ impl<W: World> Run<'_, W> {
                 return Ok(());
             }
         }
-        self.write_cots(&distilled, &drawn, until, ran, shared)?;
+        self.write_kept(&distilled, &drawn, until, ran, shared)?;
         ran.failures.extend(distilled.failures);
         Ok(())
     }
@@ -622,8 +628,8 @@ impl<W: World> Run<'_, W> {
         Ok(candidates)
     }
 
-    /// Chains of thought, their verdicts, and which are kept, from the ledger.
-    fn write_cots(
+    /// Chains of thought, and which are kept.
+    fn write_kept(
         &self,
         distilled: &Driven,
         drawn: &HashMap<QuestionId, Drawn>,
@@ -631,13 +637,32 @@ impl<W: World> Run<'_, W> {
         ran: &mut Ran,
         shared: &mut Shared,
     ) -> Result<(), RunError> {
+        let unfinished = self.write_cots(distilled, drawn, until, ran, shared)?;
+        if until < Until::Select {
+            return Ok(());
+        }
+        let pass = Pass::new(&self.tables, self.config, &self.config.select)?;
+        let made = pass.write(&unfinished, |id, stage, reason| shared.drop(id, "question", stage, reason))?;
+        ran.n_selected = made.n_kept;
+        ran.ability = made.ability;
+        Ok(())
+    }
+
+    /// Chains of thought and their verdicts, from the ledger. Gives back which questions were not asked to the end.
+    fn write_cots(
+        &self,
+        distilled: &Driven,
+        drawn: &HashMap<QuestionId, Drawn>,
+        until: Until,
+        ran: &mut Ran,
+        shared: &mut Shared,
+    ) -> Result<HashMap<String, Unfinished>, RunError> {
         let reader = self.driver.ledger.reader()?;
         reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
         let annotate = self.annotate(until);
         let mut ratings = annotate.rates().then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
-        let mut selection =
-            (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;
+        let mut unfinished = HashMap::new();
         for question in questions(&self.tables)? {
             let question = question?;
             if !drawn.contains_key(&question.id) {
@@ -649,7 +674,8 @@ impl<W: World> Run<'_, W> {
             let AnnotatedQuestion { distilled, notes } = match derive(&question, next, &reader, &distilled.failures)? {
                 Derived::Done(annotated) => annotated,
                 Derived::Drop(reason) => {
-                    shared.drop(id, "question", "distil", &reason)?;
+                    shared.drop(id.clone(), "question", "distil", &reason)?;
+                    unfinished.insert(id, Unfinished::Gone);
                     continue;
                 }
             };
@@ -663,19 +689,14 @@ impl<W: World> Run<'_, W> {
                 }
             }
             ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
-            if let Some(selection) = &mut selection {
-                ran.n_selected += self.write_selection(&distilled, &id, selection, shared)?;
-            }
+            unfinished.extend(distilled.unfinished().map(|why| (id, why)));
         }
         cots.finish()?;
         ratings.map(TableWriter::finish).transpose()?;
         if until >= Until::Annotate {
             summary::write(&self.tables, &self.config.annotate)?;
         }
-        if let Some(selection) = selection {
-            selection.finish()?;
-        }
-        Ok(())
+        Ok(unfinished)
     }
 
     /// What is found out about chains of thought in a run that goes so far: nothing before its stage.
@@ -754,59 +775,6 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
-    /// Keeps chains of thought of one question; gives back how many.
-    fn write_selection(
-        &self,
-        distilled: &Distilled,
-        id: &str,
-        selection: &mut TableWriter<SelectionRow>,
-        shared: &mut Shared,
-    ) -> Result<u64, RunError> {
-        let cots = &distilled.cots;
-        let sound: Vec<&Judged> = cots.iter().filter(|judged| judged.is_sound()).collect();
-        let enough = sound.len() >= self.config.distil.min_correct.max(1) as usize;
-        if !enough {
-            let detail = format!(
-                "{} of {} chains of thought are right, {} wanted",
-                sound.len(),
-                cots.len(),
-                self.config.distil.min_correct.max(1)
-            );
-            let unasked = cots.iter().filter_map(|judged| judged.result.as_ref().err()).any(Reason::is_not_asked);
-            let (stage, code) = match sound.len() {
-                _ if unasked => ("distil", Reason::NOT_ASKED),
-                _ if distilled.out_of_budget => ("distil", "question_budget"),
-                0 => ("select", "no_correct_cot"),
-                _ => ("select", "too_few_correct_cots"),
-            };
-            shared.drop(id.to_owned(), "question", stage, &Reason::new(code, detail))?;
-        }
-        let chosen = select(&self.config.select, self.plan.seed, &candidates(&sound));
-        let mut n_kept = 0;
-        let mut chosen = chosen.into_iter();
-        for judged in cots.iter().filter(|judged| judged.result.is_ok()) {
-            let chosen = if judged.is_sound() { chosen.next() } else { None };
-            let kept = enough && chosen.is_some_and(|chosen| chosen.kept);
-            n_kept += u64::from(kept);
-            let reason = match &chosen {
-                None if judged.outcome() == Some(crate::verdict::Outcome::Correct) => "truncated",
-                None => "not_correct",
-                Some(_) if !enough => "too_few_correct_cots",
-                Some(chosen) if chosen.kept => "selected",
-                Some(_) => "sibling_preferred",
-            };
-            selection.push(SelectionRow {
-                cot_id: judged.key.short(),
-                question_id: id.to_owned(),
-                selected: kept,
-                rank: chosen.map(|chosen| i64::from(chosen.rank)),
-                probability: chosen.map(|chosen| chosen.probability),
-                reason: reason.to_owned(),
-            })?;
-        }
-        Ok(n_kept)
-    }
-
     fn teacher(&self, source: Source) -> &str {
         match source {
             Source::Student => &self.plan.probe.asker.model.name,
@@ -829,21 +797,6 @@ pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, KnownLevel>, RunE
 /// Tells the verdicts on a settled question's attempts.
 fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
-}
-
-/// Lengths in tokens if every server told them, else in characters.
-fn candidates(sound: &[&Judged]) -> Vec<select::Candidate> {
-    let completions: Vec<_> =
-        sound.iter().filter_map(|judged| judged.result.as_ref().ok().map(|(completion, _)| completion)).collect();
-    let tokens: Option<Vec<u64>> = completions.iter().map(|completion| completion.usage.completion).collect();
-    let characters = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count() as u64);
-    let lengths = tokens.unwrap_or_else(|| {
-        completions
-            .iter()
-            .map(|completion| characters(&completion.reasoning) + characters(&completion.answer))
-            .collect()
-    });
-    sound.iter().zip(lengths).map(|(judged, length)| select::Candidate { key: judged.key, length }).collect()
 }
 
 /// The questions of a run directory, in bank order.

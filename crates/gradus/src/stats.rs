@@ -7,6 +7,7 @@ mod clustered;
 mod paired;
 mod predict;
 pub mod rank;
+mod spread;
 mod stream;
 
 pub use agreement::{
@@ -14,7 +15,8 @@ pub use agreement::{
 };
 pub use clustered::{Estimate, clustered, clustered_ratio, mean, median, pass_at_k};
 pub use paired::{Paired, RESAMPLES, mcnemar, paired, ratio_of_means};
-pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, sigmoid};
+pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, logistic_weighted, sigmoid};
+pub use spread::{Spread, quantile};
 pub use stream::Stream;
 
 /// The normal quantile of a two-sided 95 % interval.

@@ -90,6 +90,11 @@ fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
                     rank: Some(attempt as i64),
                     probability: None,
                     reason: "drawn".into(),
+                    s_rv: None,
+                    cd: None,
+                    w_cd: None,
+                    w_match: None,
+                    fit: None,
                 })
                 .unwrap();
         }

@@ -153,6 +153,11 @@ pub(crate) fn tables(folder: &Path, text: &str) {
                     rank: (attempt == 1).then_some(0),
                     probability: None,
                     reason: "drawn".into(),
+                    s_rv: None,
+                    cd: None,
+                    w_cd: None,
+                    w_match: None,
+                    fit: None,
                 });
             }
         } else {
