@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod ledger;
+pub(crate) mod lint;
 pub(crate) mod mock;
 pub(crate) mod quickstart;
 pub(crate) mod report;

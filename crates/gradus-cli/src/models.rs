@@ -16,7 +16,7 @@ use crate::error::{CommandError, Kind};
 use crate::hub;
 
 /// Name of the default model on the hub: what a trainer loads.
-const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+pub(crate) const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 
 /// The environment as far as models need it; read once, at the edge.
 #[derive(Debug, Clone)]

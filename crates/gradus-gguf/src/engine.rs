@@ -6,14 +6,15 @@ use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
 use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
+use gradus_template::Template;
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::batch::{Batch, Job, Limits, Scoring, Watching, Writing, Written};
+use crate::chat;
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
-use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::transformer::Transformer;
 
@@ -90,14 +91,7 @@ impl Engine {
     pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, Error> {
         let gguf = Gguf::open(path)?;
         let tokenizer = Arc::new(Tokenizer::load(&gguf)?);
-        let template = match gguf.string("tokenizer.chat_template") {
-            Some(source) => {
-                let (beginning, end) = tokenizer.marks();
-                let template = Template::new(source, beginning, end);
-                Some(template.map_err(|error| gguf.bad(format!("its chat template: {error}")))?)
-            }
-            None => None,
-        };
+        let template = chat::template(&gguf, &tokenizer)?;
         let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
         if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
             return Err(gguf.bad(format!(
@@ -106,9 +100,7 @@ impl Engine {
                 transformer.shape.n_vocabulary
             )));
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let own = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem);
-        let name = config.name.clone().unwrap_or_else(|| own.to_owned());
+        let name = config.name.clone().unwrap_or_else(|| chat::name(&gguf));
         let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
         let mark = match config.precision {
             Precision::Q8 => "gguf",
@@ -151,7 +143,7 @@ impl Engine {
             return Err(fault(FaultKind::BadRequest, "the model's file has no chat template".into()));
         };
         template
-            .render(messages)
+            .render(messages, true)
             .map_err(|error| fault(FaultKind::BadRequest, format!("the model's chat template: {error:#}")))
     }
 

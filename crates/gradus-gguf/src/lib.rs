@@ -6,6 +6,7 @@
 //! what else is asked at the same time, nor on the number of threads, nor on the instruction set.
 
 mod batch;
+mod chat;
 mod dequant;
 mod engine;
 pub mod fetch;
@@ -14,12 +15,12 @@ mod kernel;
 mod matrix;
 mod sample;
 mod score;
-mod template;
 mod tokenizer;
 mod transformer;
 
 use std::path::PathBuf;
 
+pub use crate::chat::GgufChat;
 pub use crate::engine::{Engine, EngineConfig, Measured, TokenScore};
 pub use crate::kernel::Isa;
 pub use crate::matrix::Precision;

@@ -214,6 +214,11 @@ impl Tokenizer {
         self.ends.contains(&token)
     }
 
+    /// The texts of the tokens that end a generation.
+    pub fn ends(&self) -> Vec<String> {
+        self.ends.iter().map(|&id| String::from_utf8_lossy(self.piece(id)).into_owned()).collect()
+    }
+
     /// The texts of the tokens that begin and end a text (empty where there is none), for the chat template.
     pub fn marks(&self) -> (&str, &str) {
         (&self.beginning_text, &self.end_text)

@@ -5,6 +5,7 @@
 
 mod code;
 mod hygiene;
+mod lint;
 mod model;
 mod preset;
 mod read;
@@ -20,6 +21,7 @@ use crate::question::Kind;
 
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+pub use lint::{Lint, OverLength};
 pub use model::{ModelConfig, Price};
 pub use preset::Preset;
 pub use read::ConfigError;
@@ -516,11 +518,18 @@ pub struct Export {
     pub think: Think,
     /// Which questions go into the formats for reinforcement learning.
     pub rl: Rl,
+    /// How rows are checked against the student's own chat template and tokenizer.
+    pub lint: Lint,
 }
 
 impl Default for Export {
     fn default() -> Self {
-        Self { formats: vec![Format::Trl, Format::Messages], think: Think::Keep, rl: Rl::default() }
+        Self {
+            formats: vec![Format::Trl, Format::Messages],
+            think: Think::Keep,
+            rl: Rl::default(),
+            lint: Lint::default(),
+        }
     }
 }
 
@@ -719,6 +728,9 @@ impl Config {
         if self.select.per_question == 0 {
             return wrong("select.per_question", "at least 1", "0".into());
         }
+        if self.export.lint.max_length == Some(0) {
+            return wrong("export.lint.max_length", "at least 1", "0".into());
+        }
         let rl = &self.export.rl;
         if !(0.0 <= rl.min_pass_rate && rl.min_pass_rate <= rl.max_pass_rate && rl.max_pass_rate <= 1.0) {
             let found = format!("{} to {}", rl.min_pass_rate, rl.max_pass_rate);
@@ -806,6 +818,7 @@ mod tests {
             "prices: {path: p.json, as_of: today}",
             "student: {model: smollm2, price: {input: -1, output: 0}}",
             "export: {rl: {min_pass_rate: 0.9, max_pass_rate: 0.1}}",
+            "export: {lint: {max_length: 0}}",
         ] {
             assert!(Config::read(yaml, &[]).is_err(), "{yaml}");
         }

@@ -21,11 +21,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use gradus_model::chat::Chat;
 use gradus_model::{Message, Speaker};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::{Export, Think};
+use crate::lint::{Checks, Linter};
 use crate::metrics::{FunnelStep, Partial, RunFacts};
 use crate::tables::{QuestionRow, Row, TableError};
 use join::{Join, Kept};
@@ -38,6 +40,13 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 /// Name of the folder in a run directory.
 pub const FOLDER: &str = "export";
+
+/// What the student's own files say about the rows.
+const CHECKS: &str = "CHECKS.json";
+
+/// Said where they are not known.
+const UNCHECKED: &str = "whether the rows survive the student's chat template was not checked: \
+                         `export.lint.student_files` names its folder, GGUF file or `hf:OWNER/NAME`";
 
 /// What the caller knows and no table holds.
 pub struct ExportFacts<'a> {
@@ -55,6 +64,8 @@ pub struct ExportFacts<'a> {
     pub partial: Option<&'a Partial>,
     /// What the exported conversation asks.
     pub prompt: &'a dyn Fn(&QuestionRow) -> Prompt,
+    /// The student's chat template and tokenizer, if they are known: rows are checked against them.
+    pub chat: Option<&'a dyn Chat>,
 }
 
 /// The asking side of an exported conversation.
@@ -67,7 +78,7 @@ pub struct Prompt {
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Exported {
     /// Rows per format of chains of thought.
     pub rows: u64,
@@ -77,6 +88,8 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
     /// The longest row.
     pub longest: Longest,
+    /// What the student's own files say about the rows, if they are known.
+    pub checks: Option<Checks>,
     /// What a user should know before training on it.
     pub notes: Vec<String>,
     /// Commands to type next, in order.
@@ -143,6 +156,7 @@ struct Tally {
     n_without_thinking: u64,
     n_own_tags: u64,
     n_uncounted: u64,
+    checks: Option<Checks>,
     levels: BTreeMap<String, u64>,
     sources: BTreeMap<(String, Option<String>), u64>,
     teachers: BTreeSet<String>,
@@ -196,17 +210,22 @@ fn write_within(
         written.push((layout, writer.finish()?));
     }
     save(&partial.join("README.md"), &card::render(facts, config, &tally, &written))?;
+    if let Some(checks) = &tally.checks {
+        save(&partial.join(CHECKS), &checks.to_json())?;
+    }
     save(&partial.join("manifest.json"), &manifest(config, facts, &tally, &written))?;
     let export = folder.join(FOLDER);
-    put_in_place(&partial, &export, &written)?;
+    put_in_place(&partial, &export, &written, tally.checks.is_some())?;
     let mut files: Vec<PathBuf> = Vec::new();
     for (layout, written) in &written {
         files.extend(written.files.iter().map(|file| export.join(layout.name()).join(file)));
     }
+    files.extend(tally.checks.as_ref().map(|_| export.join(CHECKS)));
     files.extend([export.join("README.md"), export.join("manifest.json")]);
     let next = next_commands(&export, facts, &tally, &written);
     let notes = tally.notes(config, facts);
-    Ok(Exported { rows: tally.rows, questions: tally.taken.rows, files, longest: tally.longest, notes, next })
+    let Tally { rows, taken, longest, checks, .. } = tally;
+    Ok(Exported { rows, questions: taken.rows, files, longest, checks, notes, next })
 }
 
 /// Writes the kept chains of thought in every format for them.
@@ -218,6 +237,7 @@ fn write_cots(
     tally: &mut Tally,
 ) -> Result<(), ExportError> {
     let mut join = Join::open(tables)?;
+    let mut linter = facts.chat.map(|chat| Linter::new(chat, &config.lint));
     while let Some(kept) = join.next()? {
         let prompt = (facts.prompt)(&kept.question);
         let content = think::content(
@@ -226,6 +246,9 @@ fn write_cots(
             kept.cot.reasoning.as_deref(),
             kept.cot.answer.as_deref(),
         );
+        if linter.as_mut().is_some_and(|linter| linter.check(&prompt.messages, &content).is_dropped) {
+            continue;
+        }
         tally.count(&kept, &prompt, &content);
         let values = row::values(&kept, &prompt.hash);
         for (layout, writer) in writers.iter_mut() {
@@ -234,6 +257,7 @@ fn write_cots(
             writer.push(lists.chain(values.iter().cloned()).collect())?;
         }
     }
+    tally.checks = linter.map(Linter::finish);
     Ok(())
 }
 
@@ -285,6 +309,12 @@ fn write_questions(
 }
 
 impl Tally {
+    /// A limit in tokens that holds the longest row: counted by the student's own tokenizer, if it is known.
+    fn max_length(&self) -> u64 {
+        let counted = self.checks.as_ref().and_then(|checks| checks.proposed_max_length);
+        counted.unwrap_or_else(|| self.longest.max_length())
+    }
+
     fn count(&mut self, kept: &Kept, prompt: &Prompt, content: &str) {
         self.rows += 1;
         let chars = prompt.messages.iter().map(|message| message.content.chars().count()).sum::<usize>();
@@ -337,6 +367,11 @@ impl Tally {
         let without = self.sources.iter().filter(|((_, license), _)| license.is_none()).map(|(_, n)| n).sum::<u64>();
         if without > 0 {
             notes.push(format!("{without} rows have no licence: name it in `bank.license` before you publish"));
+        }
+        match &self.checks {
+            Some(checks) => notes.extend(checks.notes()),
+            None if self.has_cots => notes.push(UNCHECKED.to_owned()),
+            None => {}
         }
         notes.extend(self.taken.notes(&config.rl));
         notes
@@ -422,7 +457,7 @@ fn next_commands(
         "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
         quoted(facts.student),
         quoted(&folder),
-        tally.longest.max_length()
+        tally.max_length()
     );
     vec![load, train]
 }
@@ -447,18 +482,24 @@ fn save(path: &Path, text: &str) -> Result<(), ExportError> {
 }
 
 /// Replaces what a former export left, and nothing else in the folder; the manifest goes first and comes last.
-fn put_in_place(partial: &Path, export: &Path, written: &[(&'static dyn Layout, Written)]) -> Result<(), ExportError> {
+fn put_in_place(
+    partial: &Path,
+    export: &Path,
+    written: &[(&'static dyn Layout, Written)],
+    is_checked: bool,
+) -> Result<(), ExportError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ExportError::Io { path, source }
     };
     std::fs::create_dir_all(export).map_err(io(export))?;
     remove(&export.join("manifest.json"))?;
+    remove(&export.join(CHECKS))?;
     for layout in layout::ALL {
         remove(&export.join(layout.layout().name()))?;
     }
     let folders = written.iter().map(|(layout, _)| layout.name());
-    for name in folders.chain(["README.md", "manifest.json"]) {
+    for name in folders.chain(is_checked.then_some(CHECKS)).chain(["README.md", "manifest.json"]) {
         let to = export.join(name);
         std::fs::rename(partial.join(name), &to).map_err(io(&to))?;
     }
