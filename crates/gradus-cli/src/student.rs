@@ -60,6 +60,7 @@ fn own(config: &Config, env: &Env) -> Option<Box<dyn Chat>> {
         ModelName::Gguf { path } => (env.base.join(path), None),
         ModelName::SmolLm2 => (hub::cached_smollm2(env)?, Some(SMOLLM2.to_owned())),
         ModelName::Hf { repo, file } => (hub::cached(&format!("{repo}/{file}").parse().ok()?)?, Some(repo)),
+        ModelName::Dir { path } => return folder(&env.base.join(path), None).ok(),
         ModelName::OpenAi { .. } | ModelName::Replay { .. } => return None,
     };
     gguf(&path, name.as_deref()).ok()

@@ -90,7 +90,7 @@ fn long_and_unreadable_rows_are_told_with_their_place() {
     std::fs::write(folder.path().join("rows.jsonl"), ROWS.to_owned() + "{\n{\"text\": \"x\"}\n").unwrap();
     let (code, found) = lint(folder.path(), &["--max-length", "10"]);
     assert_eq!((code, &found["unreadable"], &found["flaws"]["too_long"]), (Some(1), &json!(2), &json!(2)));
-    assert_eq!(found["tokens"]["max"], json!(14));
+    assert_eq!(found["tokens"]["max"], json!(13));
     let output = gradus(folder.path(), &["lint", "--student-files", "student", "rows.jsonl"]);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(err.contains("rows.jsonl:6: ") && err.contains("rows.jsonl:7: it has neither `messages`"), "{err}");
@@ -176,7 +176,9 @@ fn real_templates_do_what_is_known_of_them() {
         .filter_map(|entry| entry.unwrap().file_name().into_string().ok()?.strip_suffix(".jinja").map(str::to_owned))
         .collect();
     names.sort();
-    println!("| template | thinking in `content` | in `reasoning_content` | prompt is a prefix |\n|---|---|---|---|");
+    println!(
+        "| template | thinking in `content` | in `reasoning_content` | answer | prompt is a prefix |\n|---|---|---|---|---|"
+    );
     let mut n_known = 0;
     for name in names {
         let source = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
@@ -193,7 +195,7 @@ fn real_templates_do_what_is_known_of_them() {
         let inside = flaws(json!({"role": "assistant", "content": "<think>\nTwo and two.\n</think>\n\nFour."}));
         let apart = flaws(json!({"role": "assistant", "content": "Four.", "reasoning_content": "Two and two."}));
         if inside.contains(&Flaw::TemplateError) || apart.contains(&Flaw::TemplateError) {
-            println!("| {name} | refuses | | |");
+            println!("| {name} | refuses | | | |");
             continue;
         }
         let found = [
@@ -201,11 +203,11 @@ fn real_templates_do_what_is_known_of_them() {
             !apart.contains(&Flaw::ThinkingLost),
             !inside.contains(&Flaw::PromptNotPrefix),
         ];
-        assert!(!inside.contains(&Flaw::AnswerLost) && !apart.contains(&Flaw::AnswerLost), "{name}");
+        let answer = if inside.contains(&Flaw::AnswerLost) { "**no**" } else { "yes" };
         let [inside, apart, prefix] = found.map(|yes| if yes { "yes" } else { "**no**" });
-        println!("| {name} | {inside} | {apart} | {prefix} |");
+        println!("| {name} | {inside} | {apart} | {answer} | {prefix} |");
         if let Some((_, known)) = KNOWN.iter().find(|(known, _)| *known == name) {
-            assert_eq!(found, *known, "{name}");
+            assert_eq!((found, answer), (*known, "yes"), "{name}");
             n_known += 1;
         }
     }

@@ -1,7 +1,7 @@
-//! A GGUF model that can be asked.
+//! A model in this process that can be asked.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::Error;
 use crate::batch::{Batch, Job, Limits, Scoring, Watching, Writing, Written};
 use crate::chat;
+use crate::folder::{self, Folder};
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
@@ -84,14 +85,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model. Takes some five seconds per gigabyte and core; the whole file is read, hashed and repacked.
+    /// Loads a GGUF file, or a folder of safetensors. Takes some five seconds per gigabyte and core; everything is read,
+    /// hashed and repacked.
     ///
     /// # Errors
-    /// If the file is unreadable, broken, or of a kind that is not supported.
+    /// If a file is unreadable, broken, or of a kind that is not supported.
     pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, Error> {
-        let gguf = Gguf::open(path)?;
-        let tokenizer = Arc::new(Tokenizer::load(&gguf)?);
-        let template = chat::template(&gguf, &tokenizer)?;
+        let Opened { gguf, tokenizer, template, files } = Opened::open(path)?;
+        let tokenizer = Arc::new(tokenizer);
         let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
         if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
             return Err(gguf.bad(format!(
@@ -101,10 +102,12 @@ impl Engine {
             )));
         }
         let name = config.name.clone().unwrap_or_else(|| chat::name(&gguf));
-        let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
-        let mark = match config.precision {
-            Precision::Q8 => "gguf",
-            Precision::F32 => "gguf-f32",
+        let hash = hash(&files)?;
+        let mark = match (gguf.is_folder(), config.precision) {
+            (false, Precision::Q8) => "gguf",
+            (false, Precision::F32) => "gguf-f32",
+            (true, Precision::Q8) => "safetensors",
+            (true, Precision::F32) => "safetensors-f32",
         };
         let identity = Identity { name, revision: format!("{mark}:{}", &hash[..16]) };
         let n_context = transformer.shape.n_context.min(config.n_context).max(2);
@@ -283,9 +286,36 @@ impl Engine {
     }
 }
 
-fn hash(path: &Path) -> std::io::Result<String> {
+/// What a path leads to.
+struct Opened {
+    gguf: Gguf,
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    /// Every file that an answer depends on.
+    files: Vec<PathBuf>,
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            let Folder { gguf, student, files } = folder::open(path)?;
+            let (tokenizer, template) = Tokenizer::of_folder(&gguf, student)?;
+            return Ok(Self { gguf, tokenizer, template, files });
+        }
+        let gguf = Gguf::open(path)?;
+        let tokenizer = Tokenizer::load(&gguf)?;
+        let template = chat::template(&gguf, &tokenizer)?;
+        Ok(Self { gguf, tokenizer, template, files: vec![path.to_owned()] })
+    }
+}
+
+/// One hash over the contents of files.
+fn hash(paths: &[PathBuf]) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    for path in paths {
+        let io = |error| Error::Io { path: path.clone(), error };
+        hasher.update_reader(File::open(path).map_err(io)?).map_err(io)?;
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
