@@ -12,6 +12,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod ledger;
+pub(crate) mod lint;
 pub(crate) mod mock;
 pub(crate) mod quickstart;
 pub(crate) mod report;

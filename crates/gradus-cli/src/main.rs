@@ -13,6 +13,7 @@ mod models;
 mod prices;
 mod progress;
 mod session;
+mod student;
 mod world;
 
 use std::fmt::Arguments;
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, verify, why,
+    assess, compare, config, doctor, evaluate, export, init, judge, ledger, lint, mock, quickstart, report, run,
+    verify, why,
 };
 use gradus::run::Until;
 use session::AskArgs;
@@ -53,6 +55,7 @@ enum Command {
     Annotate(AskArgs),
     Select(commands::select::Args),
     Export(export::Args),
+    Lint(lint::Args),
     Report(report::Args),
     Why(why::Args),
     Evaluate(evaluate::Args),
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Annotate(args) => run::run(&args, Until::Annotate),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

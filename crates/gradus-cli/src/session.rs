@@ -110,6 +110,9 @@ pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, Co
     for run in [&mut config.sample.shares_from, &mut config.sample.levels_from].into_iter().flatten() {
         *run = base.join(&*run);
     }
+    if let Some(files) = &mut config.export.lint.student_files {
+        crate::student::make_absolute(files, &base);
+    }
     prices::fill(&mut config, &base)?;
     Ok(Configured { config, base })
 }

@@ -1,19 +1,21 @@
-//! A GGUF model that can be asked.
+//! A model in this process that can be asked.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
 use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
+use gradus_template::Template;
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::batch::{Batch, Job, Limits, Scoring, Watching, Writing, Written};
+use crate::chat;
+use crate::folder::{self, Folder};
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
-use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::transformer::Transformer;
 
@@ -83,21 +85,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model. Takes some five seconds per gigabyte and core; the whole file is read, hashed and repacked.
+    /// Loads a GGUF file, or a folder of safetensors. Takes some five seconds per gigabyte and core; everything is read,
+    /// hashed and repacked.
     ///
     /// # Errors
-    /// If the file is unreadable, broken, or of a kind that is not supported.
+    /// If a file is unreadable, broken, or of a kind that is not supported.
     pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, Error> {
-        let gguf = Gguf::open(path)?;
-        let tokenizer = Arc::new(Tokenizer::load(&gguf)?);
-        let template = match gguf.string("tokenizer.chat_template") {
-            Some(source) => {
-                let (beginning, end) = tokenizer.marks();
-                let template = Template::new(source, beginning, end);
-                Some(template.map_err(|error| gguf.bad(format!("its chat template: {error}")))?)
-            }
-            None => None,
-        };
+        let Opened { gguf, tokenizer, template, files } = Opened::open(path)?;
+        let tokenizer = Arc::new(tokenizer);
         let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
         if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
             return Err(gguf.bad(format!(
@@ -106,13 +101,13 @@ impl Engine {
                 transformer.shape.n_vocabulary
             )));
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let own = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem);
-        let name = config.name.clone().unwrap_or_else(|| own.to_owned());
-        let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
-        let mark = match config.precision {
-            Precision::Q8 => "gguf",
-            Precision::F32 => "gguf-f32",
+        let name = config.name.clone().unwrap_or_else(|| chat::name(&gguf));
+        let hash = hash(&files)?;
+        let mark = match (gguf.is_folder(), config.precision) {
+            (false, Precision::Q8) => "gguf",
+            (false, Precision::F32) => "gguf-f32",
+            (true, Precision::Q8) => "safetensors",
+            (true, Precision::F32) => "safetensors-f32",
         };
         let identity = Identity { name, revision: format!("{mark}:{}", &hash[..16]) };
         let n_context = transformer.shape.n_context.min(config.n_context).max(2);
@@ -151,7 +146,7 @@ impl Engine {
             return Err(fault(FaultKind::BadRequest, "the model's file has no chat template".into()));
         };
         template
-            .render(messages)
+            .render(messages, true)
             .map_err(|error| fault(FaultKind::BadRequest, format!("the model's chat template: {error:#}")))
     }
 
@@ -291,9 +286,36 @@ impl Engine {
     }
 }
 
-fn hash(path: &Path) -> std::io::Result<String> {
+/// What a path leads to.
+struct Opened {
+    gguf: Gguf,
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    /// Every file that an answer depends on.
+    files: Vec<PathBuf>,
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            let Folder { gguf, student, files } = folder::open(path)?;
+            let (tokenizer, template) = Tokenizer::of_folder(&gguf, student)?;
+            return Ok(Self { gguf, tokenizer, template, files });
+        }
+        let gguf = Gguf::open(path)?;
+        let tokenizer = Tokenizer::load(&gguf)?;
+        let template = chat::template(&gguf, &tokenizer)?;
+        Ok(Self { gguf, tokenizer, template, files: vec![path.to_owned()] })
+    }
+}
+
+/// One hash over the contents of files.
+fn hash(paths: &[PathBuf]) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    for path in paths {
+        let io = |error| Error::Io { path: path.clone(), error };
+        hasher.update_reader(File::open(path).map_err(io)?).map_err(io)?;
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 

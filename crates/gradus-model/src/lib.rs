@@ -5,6 +5,7 @@
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
 pub mod capability;
+pub mod chat;
 mod fault;
 pub mod fetch;
 pub mod limit;

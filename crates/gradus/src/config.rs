@@ -6,6 +6,7 @@
 mod annotate;
 mod code;
 mod hygiene;
+mod lint;
 mod model;
 mod pairs;
 mod preset;
@@ -24,6 +25,7 @@ use crate::question::Kind;
 pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+pub use lint::{Lint, OverLength};
 pub use model::{ModelConfig, Price};
 pub use pairs::{Beta, ChosenFrom, Pairs, RejectedBy, Stepwise, UndecidedLabel};
 pub use preset::Preset;
@@ -546,6 +548,8 @@ pub struct Export {
     pub pairs: Pairs,
     /// What stands in rows of steps.
     pub stepwise: Stepwise,
+    /// How rows are checked against the student's own chat template and tokenizer.
+    pub lint: Lint,
 }
 
 impl Default for Export {
@@ -556,6 +560,7 @@ impl Default for Export {
             rl: Rl::default(),
             pairs: Pairs::default(),
             stepwise: Stepwise::default(),
+            lint: Lint::default(),
         }
     }
 }
@@ -799,6 +804,9 @@ impl Config {
             }
         }
         self.check_select()?;
+        if self.export.lint.max_length == Some(0) {
+            return wrong("export.lint.max_length", "at least 1", "0".into());
+        }
         let rl = &self.export.rl;
         if !(0.0 <= rl.min_pass_rate && rl.min_pass_rate <= rl.max_pass_rate && rl.max_pass_rate <= 1.0) {
             let found = format!("{} to {}", rl.min_pass_rate, rl.max_pass_rate);
@@ -887,6 +895,7 @@ mod tests {
             "prices: {path: p.json, as_of: today}",
             "student: {model: smollm2, price: {input: -1, output: 0}}",
             "export: {rl: {min_pass_rate: 0.9, max_pass_rate: 0.1}}",
+            "export: {lint: {max_length: 0}}",
         ] {
             assert!(Config::read(yaml, &[]).is_err(), "{yaml}");
         }

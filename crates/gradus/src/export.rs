@@ -38,8 +38,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use gradus_model::Message;
+use gradus_model::chat::Chat;
 
 use crate::config::{Export, Format, Scoring};
+use crate::lint::Checks;
 use crate::metrics::{FunnelStep, Partial, RunFacts};
 use crate::tables::{QuestionRow, TableError};
 use layout::{Layout, Of};
@@ -53,6 +55,13 @@ pub const MANIFEST_VERSION: u32 = 1;
 
 /// Name of the folder in a run directory.
 pub const FOLDER: &str = "export";
+
+/// What the student's own files say about the rows.
+const CHECKS: &str = "CHECKS.json";
+
+/// Said where they are not known.
+const UNCHECKED: &str = "whether the rows survive the student's chat template was not checked: \
+                         `export.lint.student_files` names its folder, GGUF file or `hf:OWNER/NAME`";
 
 /// What the caller knows and no table holds.
 pub struct ExportFacts<'a> {
@@ -70,7 +79,9 @@ pub struct ExportFacts<'a> {
     pub partial: Option<&'a Partial>,
     /// What the exported conversation asks.
     pub prompt: &'a dyn Fn(&QuestionRow) -> Prompt,
-    /// The student's chat template, for `trl_text`.
+    /// The student's chat template and tokenizer, if they are known: rows are checked against them.
+    pub chat: Option<&'a dyn Chat>,
+    /// The same chat template, for `trl_text`.
     pub render: Option<Render<'a>>,
     /// What is a step of a solution.
     pub scoring: &'a Scoring,
@@ -90,7 +101,7 @@ pub struct Prompt {
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Exported {
     /// Selected chains of thought: the rows of each format that has one a row.
     pub rows: u64,
@@ -102,6 +113,8 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
     /// The longest row.
     pub longest: Longest,
+    /// What the student's own files say about the rows, if they are known.
+    pub checks: Option<Checks>,
     /// What a user should know before training on it.
     pub notes: Vec<String>,
     /// Commands to type next, in order.
@@ -166,9 +179,12 @@ fn write_within(
     let tally = writers.write(&folder.join("tables"), config, facts)?;
     let written = writers.finish()?;
     save(&partial.join("README.md"), &card::render(facts, config, &tally, &written))?;
+    if let Some(checks) = &tally.checks {
+        save(&partial.join(CHECKS), &checks.to_json())?;
+    }
     save(&partial.join("manifest.json"), &manifest::render(config, facts, &tally, &written))?;
     let export = folder.join(FOLDER);
-    put_in_place(&partial, &export, &written)?;
+    put_in_place(&partial, &export, &written, tally.checks.is_some())?;
     let mut files: Vec<PathBuf> = Vec::new();
     let mut others = BTreeMap::new();
     for (of, written) in &written {
@@ -178,10 +194,13 @@ fn write_within(
             others.insert(name.to_owned(), written.n_rows);
         }
     }
+    files.extend(tally.checks.as_ref().map(|_| export.join(CHECKS)));
     files.extend([export.join("README.md"), export.join("manifest.json")]);
     let next = manifest::next_commands(&export, facts, &tally, &written);
     let notes = tally.notes(config, facts);
-    Ok(Exported { rows: tally.rows, questions: tally.taken.rows, others, files, longest: tally.longest, notes, next })
+    let Tally { rows, taken, longest, checks, .. } = tally;
+    Ok(Exported { rows, questions: taken.rows, others, files, longest, checks, notes, next })
+}
 }
 
 fn save(path: &Path, text: &str) -> Result<(), ExportError> {
@@ -195,18 +214,24 @@ fn save(path: &Path, text: &str) -> Result<(), ExportError> {
 }
 
 /// Replaces what a former export left, and nothing else in the folder; the manifest goes first and comes last.
-fn put_in_place(partial: &Path, export: &Path, written: &[(Of, Written)]) -> Result<(), ExportError> {
+fn put_in_place(
+    partial: &Path,
+    export: &Path,
+    written: &[(Of, Written)],
+    is_checked: bool,
+) -> Result<(), ExportError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ExportError::Io { path, source }
     };
     std::fs::create_dir_all(export).map_err(io(export))?;
     remove(&export.join("manifest.json"))?;
+    remove(&export.join(CHECKS))?;
     for format in layout::ALL {
         remove(&export.join(layout::of(format).layout().name()))?;
     }
     let folders = written.iter().map(|(of, _)| of.layout().name());
-    for name in folders.chain(["README.md", "manifest.json"]) {
+    for name in folders.chain(is_checked.then_some(CHECKS)).chain(["README.md", "manifest.json"]) {
         let to = export.join(name);
         std::fs::rename(partial.join(name), &to).map_err(io(&to))?;
     }

@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod lengths;
 pub mod level;
 pub mod levels;
+pub mod lint;
 pub mod marks;
 pub mod metrics;
 pub mod probe;

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::commands::run::title;
 use crate::error::CommandError;
 use crate::session::Past;
+use crate::student;
 
 /// Write training data again from the tables of a run; asks nobody
 #[derive(clap::Args)]
@@ -39,11 +40,17 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         return Err(CommandError::usage(format!("nothing is selected in {} yet", past.folder.display()))
             .hint("`gradus run` goes on to the end"));
     }
-    let exported = write(&past.folder, &past.config, &past.metrics)?;
+    let exported = write(&past.folder, Path::new(""), &past.config, &past.metrics)?;
     if args.json {
         println!(
             "{}",
-            json!({ "rows": exported.rows, "questions": exported.questions, "others": exported.others, "files": exported.files })
+            json!({
+                "rows": exported.rows,
+                "questions": exported.questions,
+                "others": exported.others,
+                "checks": exported.checks,
+                "files": exported.files,
+            })
         );
         return Ok(());
     }
@@ -62,8 +69,8 @@ pub(crate) fn told(exported: &Exported, config: &Export) -> String {
     n_cots.into_iter().chain(others).chain(questions).collect::<Vec<_>>().join(", ")
 }
 
-/// Writes the export of a run directory from its tables.
-pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result<Exported, CommandError> {
+/// Writes the export of a run directory from its tables. Relative files of the config start at `base`.
+pub(crate) fn write(folder: &Path, base: &Path, config: &Config, metrics: &Metrics) -> Result<Exported, CommandError> {
     let run = &metrics.run;
     let prompts = Prompts::from_texts(|name| {
         run.prompts.iter().find(|prompt| prompt.name == name).map(|prompt| prompt.text.clone())
@@ -77,6 +84,14 @@ pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result
         hash: hash.clone(),
     };
     let student = run.models.iter().find(|model| model.role == "student");
+    let chat = student::of_config(config, base)?;
+    let render = chat.as_deref().map(|chat| {
+        move |messages: &[Message]| {
+            let asks = messages.last().is_none_or(|last| last.role != Speaker::Assistant);
+            let messages: Vec<_> = messages.iter().map(|message| json!(message)).collect();
+            chat.render(&messages, asks).map_err(|error| error.to_string())
+        }
+    });
     let facts = ExportFacts {
         name: &title(folder),
         student: student.map_or("", |student| &student.model),
@@ -85,7 +100,8 @@ pub(crate) fn write(folder: &Path, config: &Config, metrics: &Metrics) -> Result
         funnel: &metrics.funnel,
         partial: metrics.partial.as_ref(),
         prompt: &prompt,
-        render: None,
+        chat: chat.as_deref(),
+        render: render.as_ref().map(|render| render as Render<'_>),
         scoring: &config.scoring,
     };
     Ok(gradus::export::write(folder, &config.export, &facts)?)

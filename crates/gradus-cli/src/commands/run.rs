@@ -76,7 +76,9 @@ pub(crate) fn stages(
     let session = Session::open(configured, folder, args, until, false)?;
     let config = &session.configured.config;
     let (ran, metrics) = derive(&session, until, args)?;
-    let exported = (until >= Until::Select).then(|| export::write(folder, config, &metrics)).transpose()?;
+    let exported = (until >= Until::Select)
+        .then(|| export::write(folder, &session.configured.base, config, &metrics))
+        .transpose()?;
     let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
     if let Some(fault) = metrics.balance.fault() {

@@ -98,7 +98,7 @@ pub(super) fn next_commands(
         "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
         quoted(facts.student),
         quoted(&folder),
-        tally.longest.max_length()
+        tally.max_length()
     );
     vec![load, train]
 }

@@ -8,8 +8,9 @@ use super::asked::Asked;
 use super::join::Cot;
 use super::layout::Unfit;
 use super::rl::Taken;
-use super::{ExportFacts, think};
+use super::{ExportFacts, UNCHECKED, think};
 use crate::config::{Export, Think};
+use crate::lint::Checks;
 use crate::metrics::{Partial, RunFacts};
 use crate::tables::QuestionRow;
 
@@ -45,6 +46,8 @@ pub(super) struct Tally {
     pub(super) n_without_thinking: u64,
     pub(super) n_own_tags: u64,
     pub(super) n_uncounted: u64,
+    /// What the student's own files say about the rows, if they are known.
+    pub(super) checks: Option<Checks>,
     pub(super) levels: BTreeMap<String, u64>,
     pub(super) sources: BTreeMap<(String, Option<String>), u64>,
     pub(super) teachers: BTreeSet<String>,
@@ -65,6 +68,12 @@ pub(super) struct LeftOut {
 }
 
 impl Tally {
+    /// A limit in tokens that holds the longest row: counted by the student's own tokenizer, if it is known.
+    pub(super) fn max_length(&self) -> u64 {
+        let counted = self.checks.as_ref().and_then(|checks| checks.proposed_max_length);
+        counted.unwrap_or_else(|| self.longest.max_length())
+    }
+
     /// Counts a selected chain of thought.
     pub(super) fn count(&mut self, asked: &Asked, at: usize) {
         let cot = asked.cot(at);
@@ -145,6 +154,11 @@ impl Tally {
         let without = self.sources.iter().filter(|((_, license), _)| license.is_none()).map(|(_, n)| n).sum::<u64>();
         if without > 0 {
             notes.push(format!("{without} rows have no licence: name it in `bank.license` before you publish"));
+        }
+        match &self.checks {
+            Some(checks) => notes.extend(checks.notes()),
+            None if self.has_cots => notes.push(UNCHECKED.to_owned()),
+            None => {}
         }
         for (format, reasons) in &self.left_out {
             for (reason, LeftOut { unit, n, found }) in reasons {

@@ -131,6 +131,15 @@ fn level(question_id: &str) -> LevelRow {
 }
 
 fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, ExportError> {
+    export_for(folder, config, limits, None)
+}
+
+fn export_for(
+    folder: &Path,
+    config: &Export,
+    limits: Limits,
+    chat: Option<&dyn Chat>,
+) -> Result<Exported, ExportError> {
     let run = RunFacts { tool: "gradus 0".into(), config_hash: "c0ffee".into(), ..RunFacts::default() };
     let prompt = |question: &QuestionRow| Prompt {
         messages: vec![Message { role: Speaker::User, content: format!("{}\nBox it.", question.question) }],
@@ -144,6 +153,7 @@ fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, Ex
         funnel: &[FunnelStep { step: "entered".into(), unit: "questions".into(), count: 9 }],
         partial: None,
         prompt: &prompt,
+        chat,
         render: None,
         scoring: &Scoring::default(),
     };
@@ -192,7 +202,8 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
     assert_eq!(
         exported.notes,
         [
-            "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)"
+            "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)",
+            UNCHECKED
         ]
     );
     assert!(exported.next[1].contains("--max_length 1024"), "{:?}", exported.next);
@@ -358,6 +369,7 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
             funnel: &[],
             partial: None,
             prompt,
+            chat: None,
             render: None,
             scoring,
         }
@@ -519,6 +531,7 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
         funnel: &[],
         partial: Some(&partial),
         prompt: &prompt,
+        chat: None,
         render: None,
         scoring: &Scoring::default(),
     };
@@ -536,4 +549,58 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
 fn words_are_quoted_for_the_shell() {
     assert_eq!(quoted("runs/a_1"), "runs/a_1");
     assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+}
+
+/// A student whose template writes turns one after another, and whose tokens are characters.
+struct Plain;
+
+impl Chat for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn render(&self, messages: &[Value], asks: bool) -> Result<String, gradus_model::chat::ChatError> {
+        let turns =
+            messages.iter().map(|message| format!("[{}{}$]", message["role"], message["content"].as_str().unwrap()));
+        Ok(turns.collect::<String>() + if asks { "[\"assistant\"" } else { "" })
+    }
+
+    fn n_tokens(&self, text: &str) -> Result<usize, gradus_model::chat::ChatError> {
+        Ok(text.chars().count())
+    }
+
+    fn ends(&self) -> &[String] {
+        static ENDS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| vec!["$]".to_owned()]);
+        &ENDS
+    }
+}
+
+#[test]
+fn rows_are_checked_as_the_student_sees_them_and_long_ones_left_out_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|q| "so ".repeat(if q == 6 { 700 } else { 1 }));
+    let checks = |exported: &Exported| {
+        let file = std::fs::read_to_string(folder.path().join("export/CHECKS.json")).unwrap();
+        assert_eq!(file, exported.checks.as_ref().unwrap().to_json());
+        serde_json::from_str::<Value>(&file).unwrap()
+    };
+    let exported = export_for(folder.path(), &Export::default(), Limits::default(), Some(&Plain)).unwrap();
+    let found = checks(&exported);
+    assert_eq!((&found["rows"], &found["flawed"], &found["student"]), (&4.into(), &0.into(), &"plain".into()));
+    let longest = found["tokens"]["max"].as_u64().unwrap();
+    assert!((2100..3000).contains(&longest), "{found}");
+    // The student's own tokens count, not the teacher's.
+    assert!(exported.next[1].contains("--max_length 3072"), "{:?}", exported.next);
+    let mut config = Export::default();
+    config.lint.max_length = Some(1000);
+    let flagged = export_for(folder.path(), &config, Limits::default(), Some(&Plain)).unwrap();
+    assert_eq!((flagged.rows, &checks(&flagged)["flaws"]["too_long"]), (4, &1.into()));
+    config.lint.over_length = crate::config::OverLength::Drop;
+    let dropped = export_for(folder.path(), &config, Limits::default(), Some(&Plain)).unwrap();
+    assert_eq!((dropped.rows, &checks(&dropped)["dropped"]), (3, &1.into()));
+    assert_eq!(jsonl(&folder.path().join("export/trl/train.jsonl")).len(), 3);
+    assert!(dropped.notes.iter().any(|note| note.starts_with("1 rows are left out")), "{:?}", dropped.notes);
+    // A former export's checks do not stay.
+    export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    assert!(!folder.path().join("export/CHECKS.json").exists());
 }

@@ -13,6 +13,7 @@ use super::stepwise::{self, By, Labelled, Stepwise};
 use super::tally::Tally;
 use super::{ExportError, ExportFacts, pairs, rl, row};
 use crate::config::Export;
+use crate::lint::Linter;
 use crate::score::steps_of;
 use crate::tables::{QuestionRow, Row, ScoreRow, SelectionRow, path};
 
@@ -91,9 +92,14 @@ impl Writers {
         tally: &mut Tally,
     ) -> Result<(), ExportError> {
         let mut join = Join::open(tables)?;
+        let mut linter = facts.chat.map(|chat| Linter::new(chat, &config.lint));
         while let Some(group) = join.next()? {
             let asked = Asked::new(group, config.think, facts);
             for at in asked.places().filter(|&at| asked.cot(at).selection.selected) {
+                let check = |linter: &mut Linter<'_>| linter.check(&asked.prompt.messages, &asked.reply(at).content);
+                if linter.as_mut().is_some_and(|linter| check(linter).is_dropped) {
+                    continue;
+                }
                 tally.count(&asked, at);
                 self.write_selected(&asked, at, facts, tally)?;
             }
@@ -112,6 +118,7 @@ impl Writers {
                 }
             }
         }
+        tally.checks = linter.map(Linter::finish);
         Ok(())
     }
 
