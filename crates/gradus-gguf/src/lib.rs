@@ -12,6 +12,7 @@ pub mod fetch;
 mod gguf;
 mod kernel;
 mod matrix;
+mod measure;
 mod sample;
 mod score;
 mod template;

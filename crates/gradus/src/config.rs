@@ -5,6 +5,7 @@
 
 mod code;
 mod hygiene;
+mod measure;
 mod model;
 mod preset;
 mod read;
@@ -20,6 +21,7 @@ use crate::question::Kind;
 
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+pub use measure::Measure;
 pub use model::{ModelConfig, Price};
 pub use preset::Preset;
 pub use read::ConfigError;
@@ -72,6 +74,8 @@ pub struct Config {
     pub sample: Sample,
     /// How chains of thought are asked for.
     pub distil: Distil,
+    /// How the student measures chains of thought, where it is asked to.
+    pub measure: Measure,
     /// Which chains of thought are kept.
     pub select: Select,
     /// What is written.
@@ -677,7 +681,7 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        if let Some((path, wanted, found)) = self.scoring.fault() {
+        if let Some((path, wanted, found)) = self.scoring.fault().or_else(|| self.measure.fault()) {
             return wrong(path, wanted, found);
         }
         for (path, sampling) in

@@ -207,7 +207,7 @@ impl<'a> Tally<'a> {
                 return Ok(n_rounds == 0);
             }
             for work in work {
-                let scores = matches!(work.slot.step, Step::Score { .. });
+                let scores = matches!(work.slot.step, Step::Score { .. } | Step::Measure);
                 self.add_request(&work, n_rounds == 0, scores && assumed.contains(&work.slot.attempt));
                 let outcome = match &work.task {
                     Task::Generate(_) if scores => Outcome::Completed(truncated("")),
@@ -218,7 +218,7 @@ impl<'a> Tally<'a> {
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
                     Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
-                    Task::Score(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                    Task::Score(_) | Task::Measure(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
             }
@@ -229,7 +229,7 @@ impl<'a> Tally<'a> {
     /// Adds a request to a model, or as many as an attempt that is not there yet (`assumed`) may need. The run of a
     /// program costs nothing.
     fn add_request(&mut self, work: &Work, first_round: bool, assumed: bool) {
-        let scores = matches!(work.slot.step, Step::Score { .. });
+        let scores = matches!(work.slot.step, Step::Score { .. } | Step::Measure);
         let (identity, texts, most): (_, Vec<&str>, _) = match &work.task {
             Task::Generate(generation) => (
                 &generation.model,
@@ -241,6 +241,10 @@ impl<'a> Tally<'a> {
                 std::iter::once(&scoring.question).chain(&scoring.steps).map(String::as_str).collect(),
                 1,
             ),
+            Task::Measure(measuring) => {
+                let asked = measuring.messages.iter().map(|message| message.content.as_str());
+                (&measuring.model, asked.chain([measuring.completion.as_str()]).collect(), 1)
+            }
             Task::Execute(_) => return,
         };
         let mean = self.means.get(&(scores, identity.clone()));

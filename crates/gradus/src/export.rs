@@ -11,7 +11,7 @@ mod messages;
 mod rl;
 mod row;
 mod shards;
-mod think;
+pub(crate) mod think;
 mod trl;
 mod trl_grpo;
 mod verl;

@@ -28,6 +28,7 @@ pub mod lengths;
 pub mod level;
 pub mod levels;
 pub mod marks;
+pub mod measured;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;

@@ -348,7 +348,9 @@ fn by_wire(
                 None => scores.extend(&said.steps),
             },
             Outcome::Failed(reason) => failed = failed.or(Some(reason)),
-            Outcome::Completed(_) | Outcome::Executed(_) => unreachable!("a scoring is answered by scores"),
+            Outcome::Completed(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                unreachable!("a scoring is answered by scores")
+            }
         }
         keys.push(answered.key);
     }
@@ -397,7 +399,9 @@ fn by_words(
                 Err(fault) => wrong = fault,
             },
             Outcome::Failed(reason) => return Next::Drop(without_score(reason)),
-            Outcome::Scored(_) | Outcome::Executed(_) => unreachable!("a generation is answered by a completion"),
+            Outcome::Scored(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                unreachable!("a generation is answered by a completion")
+            }
         }
     }
     let detail = format!("none of {} replies can be read; the last: {wrong}", config.settings.tries);

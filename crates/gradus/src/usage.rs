@@ -50,8 +50,8 @@ pub fn ledger_facts(
             return;
         }
         let (role, model) = roles.of(&tried);
-        if matches!(role, Role::Student | Role::Teacher | Role::Grader(_)) {
-            if !matches!(role, Role::Grader(_)) {
+        if matches!(role, Role::Student | Role::Teacher | Role::Grader(_) | Role::Measurer) {
+            if !matches!(role, Role::Grader(_) | Role::Measurer) {
                 phase = role;
             }
             clocks.entry(role).or_default().add(&tried);
@@ -70,6 +70,7 @@ pub fn ledger_facts(
             let stage = match role {
                 Role::Teacher => Phase::Distil.name(),
                 Role::Grader(_) => "grade",
+                Role::Measurer => "annotate",
                 Role::Student | Role::Former | Role::Unsettled => Phase::Probe.name(),
             };
             StageTime { stage: stage.to_owned(), seconds: clock.busy_ms as f64 / 1000.0 }
@@ -99,6 +100,8 @@ enum Role {
     /// Who scores wrong attempts: `prm` or `judge`.
     Grader(&'static str),
     Teacher,
+    /// The student, where it measures chains of thought.
+    Measurer,
     /// A model that the config no longer names.
     Former,
     /// Never settled, and not asked for in this session.
@@ -111,6 +114,7 @@ impl Role {
             Self::Student => "student",
             Self::Grader(name) => name,
             Self::Teacher => "teacher",
+            Self::Measurer => "measurer",
             Self::Former => "former",
             Self::Unsettled => "unsettled",
         }
@@ -156,7 +160,8 @@ impl<'a> Roles<'a> {
         let is = |identity: &Identity| identity.name == *model && identity.revision == *revision;
         if kind == "scoring" {
             let scorer = self.scorer.filter(|scorer| is(&scorer.model));
-            return (scorer.map_or(Role::Former, |scorer| Role::Grader(scorer.role)), model);
+            let otherwise = if is(self.student) { Role::Measurer } else { Role::Former };
+            return (scorer.map_or(otherwise, |scorer| Role::Grader(scorer.role)), model);
         }
         let role = match (is(self.student), self.teachers.iter().any(|teacher| is(teacher))) {
             (true, true) => {
