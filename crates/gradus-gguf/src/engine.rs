@@ -175,11 +175,7 @@ impl Engine {
 
     /// The scores of known tokens from one of them on, when they will be there: at least 1, less than their number,
     /// which fits the context.
-    pub(crate) fn measured(
-        &self,
-        tokens: Vec<u32>,
-        from: usize,
-    ) -> Result<oneshot::Receiver<Vec<TokenScore>>, Fault> {
+    pub(crate) fn measured(&self, tokens: Vec<u32>, from: usize) -> Result<oneshot::Receiver<Vec<TokenScore>>, Fault> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Score(Scoring { tokens, from, reply }))?;
         Ok(answer)

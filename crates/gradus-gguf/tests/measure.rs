@@ -41,6 +41,7 @@ async fn scores_are_those_of_the_forward_pass_on_paper() {
     for architecture in ["llama", "qwen2"] {
         let tiny = Tiny::new(architecture);
         let engine = load(&tiny, |_| {});
+        assert_eq!(engine.tokenizer().n_tokens(), tiny.n_vocabulary());
         let request = request(COT, &ends(), 1);
         let scores = ask(&engine, &request).await.unwrap();
         let prompt = engine.tokenizer().encode_prompt(&engine.render(&request.messages).unwrap());

@@ -184,8 +184,7 @@ impl TokenScores {
             usage: Option<Value>,
         }
         let usage = self.usage.prompt.map(|prompt| {
-            let mut usage =
-                json!({ "prompt_tokens": prompt, "completion_tokens": self.usage.completion.unwrap_or(0) });
+            let mut usage = json!({ "prompt_tokens": prompt, "completion_tokens": self.usage.completion.unwrap_or(0) });
             if let Some(cost) = self.cost_usd {
                 usage["cost"] = cost.into();
             }
@@ -245,9 +244,9 @@ fn read(bytes: &[u8], n_steps: Option<usize>) -> Result<TokenScores, Fault> {
     let usage = if body.usage.is_null() { Usage::default() } else { read_usage(&body.usage) };
     Ok(TokenScores {
         tokens: body.tokens.into_iter().map(|(logprob, rank)| TokenScore { logprob, rank }).collect(),
-        local: body.local.map(|steps| {
-            steps.into_iter().map(|(logprob, n_tokens)| StepSum { logprob, n_tokens }).collect()
-        }),
+        local: body
+            .local
+            .map(|steps| steps.into_iter().map(|(logprob, n_tokens)| StepSum { logprob, n_tokens }).collect()),
         usage,
         cost_usd: body.usage["cost"].as_f64().filter(|cost| cost.is_finite() && *cost >= 0.0),
         model: body.model.filter(|model| !model.is_empty()),

@@ -82,9 +82,9 @@ impl Fit {
             // A sum of nothing but zeros is -0.
             mean_nll: (nll / n_tokens as f64).max(0.0),
             rsr: (nll >= NO_SURPRISE).then(|| ranks as f64 / nll),
-            naturalness: steps.filter(|steps| !steps.is_empty()).map(|steps| {
-                steps.iter().sum::<f64>() / steps.len() as f64
-            }),
+            naturalness: steps
+                .filter(|steps| !steps.is_empty())
+                .map(|steps| steps.iter().sum::<f64>() / steps.len() as f64),
         }
     }
 }
@@ -157,8 +157,7 @@ mod tests {
     fn scores(tokens: &[(f32, u32)], local: Option<&[(f64, u32)]>) -> TokenScores {
         TokenScores {
             tokens: tokens.iter().map(|&(logprob, rank)| TokenScore { logprob, rank }).collect(),
-            local: local
-                .map(|steps| steps.iter().map(|&(logprob, n_tokens)| StepSum { logprob, n_tokens }).collect()),
+            local: local.map(|steps| steps.iter().map(|&(logprob, n_tokens)| StepSum { logprob, n_tokens }).collect()),
             usage: Usage::default(),
             cost_usd: None,
             model: None,
@@ -178,14 +177,22 @@ mod tests {
                 Fit { n_tokens: 4, mean_nll: 2.0, rsr: Some(5.5), naturalness: Some(-2.0) },
             ),
             // The rank 5,000 counts as 100.
-            (&[(-0.25, 1), (-9.75, 5_000)], None, Fit { n_tokens: 2, mean_nll: 5.0, rsr: Some(10.1), naturalness: None }),
+            (
+                &[(-0.25, 1), (-9.75, 5_000)],
+                None,
+                Fit { n_tokens: 2, mean_nll: 5.0, rsr: Some(10.1), naturalness: None },
+            ),
             // One step of a thousand tokens weighs as much as one of one.
             (
                 &[(-1.0, 2)],
                 Some(&[(-1_000.0, 1_000), (-3.0, 1)]),
                 Fit { n_tokens: 1, mean_nll: 1.0, rsr: Some(2.0), naturalness: Some(-2.0) },
             ),
-            (&[(0.0, 1), (0.0, 1)], Some(&[(0.0, 2)]), Fit { n_tokens: 2, mean_nll: 0.0, rsr: None, naturalness: Some(0.0) }),
+            (
+                &[(0.0, 1), (0.0, 1)],
+                Some(&[(0.0, 2)]),
+                Fit { n_tokens: 2, mean_nll: 0.0, rsr: None, naturalness: Some(0.0) },
+            ),
         ];
         for (tokens, local, expected) in table {
             let fit = Fit::of(&settings, &scores(tokens, local));
@@ -195,7 +202,10 @@ mod tests {
                 && fit.rsr.zip(expected.rsr).is_none_or(|(a, b)| close(a, b))
                 && fit.naturalness.zip(expected.naturalness).is_none_or(|(a, b)| close(a, b));
             assert!(agree, "{fit:?} {expected:?}");
-            assert_eq!((fit.rsr.is_some(), fit.naturalness.is_some()), (expected.rsr.is_some(), expected.naturalness.is_some()));
+            assert_eq!(
+                (fit.rsr.is_some(), fit.naturalness.is_some()),
+                (expected.rsr.is_some(), expected.naturalness.is_some())
+            );
         }
         let narrow = config::Measure { rank_clip: 2, ..settings };
         assert_eq!(Fit::of(&narrow, &scores(&[(-1.0, 1), (-1.0, 9)], None)).rsr, Some(1.5));
@@ -273,10 +283,10 @@ mod tests {
             steps,
             ["<think>\n", "Both are 2. ", "So we add them up.\n", "That is 4.\n", "</think>\n\n", "It is 4."],
         );
-        assert_eq!(measuring.messages.iter().map(|message| message.role).collect::<Vec<_>>(), [
-            Speaker::System,
-            Speaker::User,
-        ]);
+        assert_eq!(
+            measuring.messages.iter().map(|message| message.role).collect::<Vec<_>>(),
+            [Speaker::System, Speaker::User,]
+        );
         assert!(measuring.request().check().is_ok());
     }
 
@@ -292,7 +302,8 @@ mod tests {
         let mut model = measurer(true);
         model.model.revision = "r2".into();
         let system = Measurer { system: None, ..measurer(true) };
-        let context = Measurer { settings: config::Measure { local_context: 2, ..measurer(true).settings }, ..measurer(true) };
+        let context =
+            Measurer { settings: config::Measure { local_context: 2, ..measurer(true).settings }, ..measurer(true) };
         for other in [model, system, context, measurer(false)] {
             assert_ne!(key(&other, &answer), known);
         }
@@ -322,6 +333,8 @@ mod tests {
             assert_eq!((reason.code, reason.detail.as_str()), (expected, "why"));
         }
         let empty = next(&measurer(true), &question, &super::tests::judged(None, Some(" ")), &[]);
-        assert!(matches!(&empty, Next::Done(Measured { result: Err(reason), .. }) if reason.code == "nothing_to_measure"));
+        assert!(
+            matches!(&empty, Next::Done(Measured { result: Err(reason), .. }) if reason.code == "nothing_to_measure")
+        );
     }
 }

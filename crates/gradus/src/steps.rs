@@ -352,21 +352,18 @@ mod tests {
             let spans = split(&StepSplit { by: SplitBy::Sentences, fragment: 3, max_steps: 99 }, text);
             assert_eq!(spans.into_iter().map(|span| &text[span]).collect::<Vec<_>>(), steps);
         };
-        check("Let x = 3.5 here. Is it so? (Yes, it is.) Then\nwe go on.", &[
-            "Let x = 3.5 here. ",
-            "Is it so? ",
-            "(Yes, it is.) ",
-            "Then\nwe go on.",
-        ]);
-        check("Yes. 1. We add both.\n\n$$\na. b c d.\n$$\nSo it is.", &[
-            "Yes. 1. We add both.\n\n",
-            "$$\na. b c d.\n$$\n",
-            "So it is.",
-        ]);
-        check("\u{5148}\u{628a}\u{4e24}\u{3002}\u{518d}\u{628a}\u{5b83}\u{3002}", &[
-            "\u{5148}\u{628a}\u{4e24}\u{3002}",
-            "\u{518d}\u{628a}\u{5b83}\u{3002}",
-        ]);
+        check(
+            "Let x = 3.5 here. Is it so? (Yes, it is.) Then\nwe go on.",
+            &["Let x = 3.5 here. ", "Is it so? ", "(Yes, it is.) ", "Then\nwe go on."],
+        );
+        check(
+            "Yes. 1. We add both.\n\n$$\na. b c d.\n$$\nSo it is.",
+            &["Yes. 1. We add both.\n\n", "$$\na. b c d.\n$$\n", "So it is."],
+        );
+        check(
+            "\u{5148}\u{628a}\u{4e24}\u{3002}\u{518d}\u{628a}\u{5b83}\u{3002}",
+            &["\u{5148}\u{628a}\u{4e24}\u{3002}", "\u{518d}\u{628a}\u{5b83}\u{3002}"],
+        );
     }
 
     #[test]

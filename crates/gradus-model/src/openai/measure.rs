@@ -284,7 +284,8 @@ impl Choice {
         }
         let seen = prompt.iter().zip(positions).skip(from).map(|(id, position)| {
             let entry = position.as_ref().and_then(|position| position.get(&id.to_string()));
-            let entry = entry.ok_or_else(|| refuse(format!("expected the log-probability of token {id}, found none")))?;
+            let entry =
+                entry.ok_or_else(|| refuse(format!("expected the log-probability of token {id}, found none")))?;
             // Rounding puts certain tokens a little above zero.
             if !(entry.logprob.is_finite() && entry.logprob <= 1e-2) {
                 return Err(refuse(format!("expected a log-probability, at most 0, found {}", entry.logprob)));
