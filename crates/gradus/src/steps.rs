@@ -353,8 +353,8 @@ mod tests {
             assert_eq!(spans.into_iter().map(|span| &text[span]).collect::<Vec<_>>(), steps);
         };
         check(
-            "Let x = 3.5 here. Is it so? (Yes, it is.) Then\nwe go on.",
-            &["Let x = 3.5 here. ", "Is it so? ", "(Yes, it is.) ", "Then\nwe go on."],
+            "Let x = 3.5 here. Is it so? (Yes, it is.) Then we see\nhow it goes.",
+            &["Let x = 3.5 here. ", "Is it so? ", "(Yes, it is.) ", "Then we see\n", "how it goes."],
         );
         check(
             "Yes. 1. We add both.\n\n$$\na. b c d.\n$$\nSo it is.",

@@ -287,7 +287,7 @@ impl Measuring {
     pub(crate) fn windows(&self) -> impl Iterator<Item = usize> {
         let local = self.local.iter();
         local.flat_map(|local| {
-            let first = |at: usize| at.checked_sub(local.context as usize + 1).map_or(0, |before| local.ends[before]);
+            let first = move |at: usize| at.checked_sub(local.context as usize + 1).map_or(0, |before| local.ends[before]);
             local.ends.iter().enumerate().map(move |(at, end)| end - first(at))
         })
     }

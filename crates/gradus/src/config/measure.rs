@@ -18,7 +18,7 @@ pub struct Measure {
     /// Steps that the student sees before the one it measures, besides the question. A guess: those who write about
     /// the paper tell 4 steps, or a share of the steps before.
     pub local_context: u32,
-    /// What is a step. The paper's example is the sentence; its exact rule is open, and so are our fragments of fewer
+    /// What is a step; what is left out of it is as in `scoring.steps`. The paper's example is the sentence; its exact rule is open, and so are our fragments of fewer
     /// than 3 words and signs and the 1,000 steps at most.
     pub steps: StepSplit,
 }
