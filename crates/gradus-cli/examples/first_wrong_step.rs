@@ -486,6 +486,7 @@ fn judged(solution: &Solution) -> Judged {
         extracted: None,
         explanation: String::new(),
         tests: None,
+        heard: None,
     };
     Judged { key: Key([0; 32]), source: Source::Student, number: 0, result: Ok((completion, verdict)) }
 }

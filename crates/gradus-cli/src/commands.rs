@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod estimate;
 pub(crate) mod evaluate;
 pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod judge;
 pub(crate) mod ledger;

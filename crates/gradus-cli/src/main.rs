@@ -49,6 +49,8 @@ enum Command {
     Sample(AskArgs),
     /// Ask the teachers for chains of thought and judge them
     Distil(AskArgs),
+    /// Have chains of thought rated, and measured against the student
+    Annotate(AskArgs),
     /// Choose which chains of thought are kept
     Select(AskArgs),
     Export(export::Args),
@@ -58,6 +60,7 @@ enum Command {
     Compare(compare::Args),
     Verify(verify::Args),
     Bank(commands::bank::Args),
+    Import(commands::import::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
     Mock(mock::Args),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Grade(args) => assess::run(&args),
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
+        Command::Annotate(args) => run::run(&args, Until::Annotate),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Report(args) => report::run(&args),
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bank(args) => commands::bank::run(&args),
+        Command::Import(args) => commands::import::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Mock(args) => mock::run(&args),

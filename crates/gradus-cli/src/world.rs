@@ -78,7 +78,7 @@ impl World for LiveWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
         match &asked.work.task {
             Task::Generate(generation) => {
-                let role = &self.roles[&asked.work.slot.source];
+                let role = &self.roles[&asked.work.slot.asked()];
                 let mut sampling = generation.sampling.clone();
                 if let Some(context) = role.context {
                     let n_prompt: usize = generation
@@ -108,7 +108,7 @@ impl World for LiveWorld {
                 Ok(Performed::Answered(raw, completion))
             }
             Task::Score(scoring) => {
-                let role = &self.roles[&asked.work.slot.source];
+                let role = &self.roles[&asked.work.slot.asked()];
                 let request = Score {
                     request_id: asked.keys.attempt.short(),
                     source_ids: asked.source_ids.clone(),

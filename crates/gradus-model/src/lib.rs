@@ -17,7 +17,7 @@ pub mod price;
 mod read;
 pub mod replay;
 pub mod score;
-mod think;
+pub mod think;
 mod zeroeval;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 //! Every setting that the papers leave open stands here by name, with our default and a word on whether it
 //! is a guess. Secrets are named by environment variable, never written.
 
+mod annotate;
 mod code;
 mod hygiene;
 mod measure;
@@ -10,6 +11,7 @@ mod model;
 mod preset;
 mod read;
 mod scoring;
+mod select;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::question::Kind;
 
+pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
 pub use measure::Measure;
@@ -27,6 +30,7 @@ pub use preset::Preset;
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
 pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit, UndecidedStep};
+pub use select::{Select, SelectBy};
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -54,8 +58,11 @@ pub struct Config {
     #[serde(deserialize_with = "one_or_many")]
     #[schemars(with = "OneOrMany<ModelConfig>")]
     pub teacher: Vec<ModelConfig>,
-    /// The model that marks or rates wrong attempts in words, for the graders `generative` and `judge`.
+    /// The model that judges in words: wrong attempts (graders `generative` and `judge`), answers that no rule decides
+    /// (`judging.judge`), and chains of thought (`annotate`).
     pub judge: Option<ModelConfig>,
+    /// Another judge of chains of thought: its ratings are compared with those of `judge`, and decide nothing.
+    pub second_judge: Option<ModelConfig>,
     /// The process reward model; falls back to the judge as generative grader.
     pub prm: Option<ModelConfig>,
     /// Prompt templates that replace the built-in ones.
@@ -76,6 +83,8 @@ pub struct Config {
     pub distil: Distil,
     /// How the student measures chains of thought, where it is asked to.
     pub measure: Measure,
+    /// What is found out about chains of thought.
+    pub annotate: Annotate,
     /// Which chains of thought are kept.
     pub select: Select,
     /// What is written.
@@ -214,6 +223,20 @@ impl Default for Adaptive {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Judging {
+    /// Who is asked where the rules cannot decide.
+    pub judge: AnswerJudge,
+    /// Share of the answers that the rules did decide which the judge is asked about all the same, 0..=1: for the
+    /// report's agreement of the two. The rules' verdict stands.
+    pub check_share: f64,
+    /// File with the words in which the judge is asked (`{question}`, `{reference}`, `{answer}`); the built-in ones if
+    /// absent.
+    pub prompt: Option<PathBuf>,
+    /// Ask the judge for a JSON schema (`response_format`), where the server has it.
+    pub structured: bool,
+    /// Most replies asked for until one can be read.
+    pub tries: u32,
+    /// How the judge samples.
+    pub sampling: SamplingConfig,
     /// Limits of each test of a code question.
     pub cpu_ms: u64,
     /// Wall time of each test in milliseconds.
@@ -224,8 +247,35 @@ pub struct Judging {
 
 impl Default for Judging {
     fn default() -> Self {
-        Self { cpu_ms: 10_000, wall_ms: 30_000, memory_bytes: 1 << 30 }
+        Self {
+            judge: AnswerJudge::Rules,
+            check_share: 0.0,
+            prompt: None,
+            structured: false,
+            tries: 3,
+            sampling: SamplingConfig { max_tokens: 4_096, ..SamplingConfig::default() },
+            cpu_ms: 10_000,
+            wall_ms: 30_000,
+            memory_bytes: 1 << 30,
+        }
     }
+}
+
+impl Judging {
+    /// Whether the judge is asked about answers.
+    pub fn asks_judge(&self) -> bool {
+        self.judge == AnswerJudge::Llm || self.check_share > 0.0
+    }
+}
+
+/// Who is asked where the rules cannot decide whether an answer is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerJudge {
+    /// Nobody: the verdict is undecided.
+    Rules,
+    /// The model `judge`, with the reference in view. Never asked about code, or without a reference.
+    Llm,
 }
 
 /// How attempts become a level.
@@ -482,34 +532,6 @@ pub enum CutOff {
     Continue,
 }
 
-/// Which chains of thought are kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Select {
-    /// By which rule.
-    pub by: SelectBy,
-    /// Most chains of thought per question.
-    pub per_question: u32,
-}
-
-impl Default for Select {
-    fn default() -> Self {
-        Self { by: SelectBy::Random, per_question: 1 }
-    }
-}
-
-/// Rule of selection among the correct chains of thought of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SelectBy {
-    /// Keyed draw, all alike.
-    Random,
-    /// Fewest tokens first.
-    Shortest,
-    /// Most tokens first.
-    Longest,
-}
-
 /// What is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -681,12 +703,24 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        if let Some((path, wanted, found)) = self.scoring.fault().or_else(|| self.measure.fault()) {
+        let faults = [self.scoring.fault(), self.annotate.fault(), self.measure.fault()];
+        if let Some((path, wanted, found)) = faults.into_iter().flatten().next() {
             return wrong(path, wanted, found);
         }
-        for (path, sampling) in
-            [("probe", &self.probe.sampling), ("distil", &self.distil.sampling), ("scoring", &self.scoring.sampling)]
-        {
+        if self.judging.tries == 0 {
+            return wrong("judging.tries", "at least 1", "0".into());
+        }
+        if !(0.0..=1.0).contains(&self.judging.check_share) {
+            return wrong("judging.check_share", "from 0 to 1", self.judging.check_share.to_string());
+        }
+        self.check_judges()?;
+        for (path, sampling) in [
+            ("probe", &self.probe.sampling),
+            ("distil", &self.distil.sampling),
+            ("scoring", &self.scoring.sampling),
+            ("judging", &self.judging.sampling),
+            ("annotate", &self.annotate.sampling),
+        ] {
             if !(0.0..=1.0).contains(&sampling.top_p) || sampling.top_p == 0.0 {
                 return wrong(&format!("{path}.sampling.top_p"), "above 0 and at most 1", sampling.top_p.to_string());
             }
@@ -735,7 +769,8 @@ impl Config {
     pub fn models(&self) -> impl Iterator<Item = (String, &ModelConfig)> {
         let one = |role: &str, model| Option::map(model, |model| (role.to_owned(), model));
         let teachers = self.teacher.iter().enumerate().map(|(at, model)| (format!("teacher[{at}]"), model));
-        let others = [("judge", self.judge.as_ref()), ("prm", self.prm.as_ref())];
+        let others =
+            [("judge", self.judge.as_ref()), ("second_judge", self.second_judge.as_ref()), ("prm", self.prm.as_ref())];
         one("student", self.student.as_ref())
             .into_iter()
             .chain(teachers)

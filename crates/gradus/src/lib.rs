@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod adaptive;
+pub mod agreement;
+pub mod annotate;
 pub mod assess;
 pub mod attempt;
+pub mod bakeoff;
 pub mod bank;
 pub mod budget;
 pub mod config;
@@ -21,6 +24,7 @@ pub mod export;
 pub mod further;
 pub mod grade;
 pub mod hygiene;
+pub mod import;
 pub mod ingest;
 pub mod judge;
 pub mod ledger;
@@ -44,4 +48,5 @@ pub mod tables;
 pub mod usage;
 pub mod verdict;
 pub mod why;
+pub mod words;
 pub mod work;

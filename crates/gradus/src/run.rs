@@ -10,16 +10,18 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
+use crate::annotate::{self, Annotate, AnnotatedQuestion, Rater, Rating, summary};
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
-use crate::config::{Config, Cuts, Shortage};
+use crate::config::{Config, Cuts, SamplingConfig, Shortage};
 use crate::derive::{Derived, derive, finish_name};
-use crate::distil::{self, Allowance, Distil, Distilled};
+use crate::distil::{Allowance, Distil, Distilled};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::edges::{self, Measured};
 use crate::further::Further;
 use crate::grade::{self, Graded, GradedQuestion, Grading};
-use crate::judge::{Judge, Judged};
+use crate::import::ratings::RecordedRatings;
+use crate::judge::{AnswerJudge, Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
 use crate::lengths::{self, SizeError};
 use crate::level::Level;
@@ -30,10 +32,11 @@ use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, no
 use crate::score::{Bounds, Scored, Scorer};
 use crate::select::{self, select};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, TableReader,
-    TableWriter, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, SelectionRow, TableError,
+    TableReader, TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
+use crate::words::Speaking;
 use crate::work::{Answered, Next, Reason};
 
 /// How far a run goes.
@@ -47,6 +50,8 @@ pub enum Until {
     Sample,
     /// Ask the teachers, judge.
     Distil,
+    /// Find out what chains of thought are like.
+    Annotate,
     /// Keep chains of thought.
     Select,
 }
@@ -81,6 +86,8 @@ pub struct Plan {
     pub grade: Grading,
     /// How chains of thought are asked for; no askers if no teacher is set.
     pub distil: Distil,
+    /// What is found out about them; no raters unless [`Self::rated_by`] adds some.
+    pub annotate: Annotate,
 }
 
 /// A model of the config, resolved.
@@ -129,7 +136,37 @@ impl Plan {
                 further: Further::of(&config.distil),
                 judge,
             },
+            annotate: Annotate {
+                settings: config.annotate.clone(),
+                min_correct: config.distil.min_correct,
+                ..Annotate::default()
+            },
         }
+    }
+
+    /// The models that judge answers and chains of thought, each with its role (`judge` or `second_judge`) and where
+    /// its sampling stands in the config.
+    pub fn judges(&self) -> impl Iterator<Item = (&'static str, &Speaking, fn(&Config) -> &SamplingConfig)> {
+        let of_answers: fn(&Config) -> &SamplingConfig = |config| &config.judging.sampling;
+        let of_cots: fn(&Config) -> &SamplingConfig = |config| &config.annotate.sampling;
+        let answers = self.probe.judge.model.iter().map(move |judge| ("judge", &judge.speaking, of_answers));
+        answers.chain(self.annotate.raters.iter().map(move |rater| (rater.role(), &rater.speaking, of_cots)))
+    }
+
+    /// The same with a model that judges answers.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Option<AnswerJudge>) -> Self {
+        self.probe.judge.model.clone_from(&judge);
+        self.distil.judge.model = judge;
+        self
+    }
+
+    /// The same with judges of chains of thought, and with ratings that came along.
+    #[must_use]
+    pub fn rated_by(mut self, raters: Vec<Rater>, recorded: Vec<Arc<RecordedRatings>>) -> Self {
+        self.annotate.raters = raters;
+        self.annotate.recorded = recorded;
+        self
     }
 
     /// The same with a model that scores wrong attempts.
@@ -154,6 +191,8 @@ pub struct Ran {
     pub sampled: Option<Sampled>,
     /// Sound chains of thought.
     pub n_sound: u64,
+    /// Chains of thought that a judge rated.
+    pub n_rated: u64,
     /// Chains of thought that were kept.
     pub n_selected: u64,
     /// Work that was asked for in vain.
@@ -331,15 +370,16 @@ impl<W: World> Run<'_, W> {
         }
         let sampled = questions(&self.tables)?
             .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
+        let annotate = self.annotate(until);
         let distilling: Observer<'_> = &|event| observer(Phase::Distil, event);
         distilling(Event::Begins(drawn.len() as u64));
         let mut distilled = self.driver.drive_on(
             self.runtime,
             sampled,
             |question, answers| {
-                let next = distil::next(&plan.distil, question, answers);
-                if let Next::Done(distilled) = &next {
-                    announce(&distilled.cots, distilling);
+                let next = annotate::next(&plan.distil, &annotate, question, answers);
+                if let Next::Done(annotated) = &next {
+                    announce(&annotated.distilled.cots, distilling);
                 }
                 next
             },
@@ -594,6 +634,8 @@ impl<W: World> Run<'_, W> {
         let reader = self.driver.ledger.reader()?;
         reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
+        let annotate = self.annotate(until);
+        let mut ratings = annotate.rates().then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
         let mut selection =
             (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;
         for question in questions(&self.tables)? {
@@ -602,24 +644,74 @@ impl<W: World> Run<'_, W> {
                 continue;
             }
             let id = question.id.to_string();
-            let next = |question: &Question, answers: &[_]| distil::next(&self.plan.distil, question, answers);
-            let distilled = match derive(&question, next, &reader, &distilled.failures)? {
-                Derived::Done(distilled) => distilled,
+            let next =
+                |question: &Question, answers: &[_]| annotate::next(&self.plan.distil, &annotate, question, answers);
+            let AnnotatedQuestion { distilled, notes } = match derive(&question, next, &reader, &distilled.failures)? {
+                Derived::Done(annotated) => annotated,
                 Derived::Drop(reason) => {
                     shared.drop(id, "question", "distil", &reason)?;
                     continue;
                 }
             };
             self.write_question_cots(&distilled, &id, &reader, &mut cots, shared)?;
+            if let Some(ratings) = &mut ratings {
+                for (judged, notes) in distilled.cots.iter().zip(&notes) {
+                    ran.n_rated += u64::from(notes.ratings.iter().any(|rating| rating.value.is_ok()));
+                    for rating in &notes.ratings {
+                        Self::write_rating(rating, judged, &id, ratings, shared)?;
+                    }
+                }
+            }
             ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
             if let Some(selection) = &mut selection {
                 ran.n_selected += self.write_selection(&distilled, &id, selection, shared)?;
             }
         }
         cots.finish()?;
+        ratings.map(TableWriter::finish).transpose()?;
+        if until >= Until::Annotate {
+            summary::write(&self.tables, &self.config.annotate)?;
+        }
         if let Some(selection) = selection {
             selection.finish()?;
         }
+        Ok(())
+    }
+
+    /// What is found out about chains of thought in a run that goes so far: nothing before its stage.
+    fn annotate(&self, until: Until) -> Annotate {
+        if until >= Until::Annotate { self.plan.annotate.clone() } else { Annotate::default() }
+    }
+
+    /// A rating; one that came to nothing stands in `dropped` too.
+    fn write_rating(
+        rating: &Rating,
+        judged: &Judged,
+        id: &str,
+        ratings: &mut TableWriter<RatingRow>,
+        shared: &mut Shared,
+    ) -> Result<(), RunError> {
+        let reason = match &rating.value {
+            Ok(Some(_)) => None,
+            Ok(None) => Some("the judge cannot tell".to_owned()),
+            Err(reason) => {
+                shared.drop(judged.key.short(), "rating", "annotate", reason)?;
+                Some(format!("{}: {}", reason.code, reason.detail))
+            }
+        };
+        ratings.push(RatingRow {
+            cot_id: judged.key.short(),
+            question_id: id.to_owned(),
+            judge: rating.judge.clone(),
+            role: rating.role.to_owned(),
+            what: rating.what.to_owned(),
+            calls: rating.calls.to_owned(),
+            repeat: i64::from(rating.repeat),
+            value: rating.value.as_ref().ok().copied().flatten(),
+            reason,
+            n_tries: i64::from(rating.n_tries),
+            rating_id: rating.key.map(|key| key.short()),
+        })?;
         Ok(())
     }
 
@@ -719,7 +811,9 @@ impl<W: World> Run<'_, W> {
         match source {
             Source::Student => &self.plan.probe.asker.model.name,
             Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
-            Source::Grader => unreachable!("a grader writes no chain of thought"),
+            Source::Grader | Source::Judge | Source::SecondJudge => {
+                unreachable!("who scores or judges writes no chain of thought")
+            }
         }
     }
 }
@@ -818,6 +912,8 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
         explanation: verdict.explanation.clone(),
         tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
         tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
+        llm_verdict: verdict.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.name().to_owned())),
+        llm_reason: verdict.heard.as_ref().and_then(|heard| heard.as_ref().err().cloned()),
     }
 }
 

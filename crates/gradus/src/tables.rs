@@ -311,6 +311,10 @@ table! {
         tests_passed: Option<i64>,
         /// Tests there are, for code.
         tests_total: Option<i64>,
+        /// What the judge said of the answer, where it was asked: `correct`, `incorrect` or `undecided`.
+        llm_verdict: Option<String>,
+        /// Why it said so, in its own words, or why it could not tell.
+        llm_reason: Option<String>,
     }
 }
 
@@ -433,6 +437,86 @@ table! {
         cost_usd: Option<f64>,
         /// Generations that it was joined from: 1, or more if it was cut off and gone on with.
         n_parts: i64,
+    }
+}
+
+table! {
+    /// What is known of a chain of thought beside its verdict: one row per row of `cots`, in the same order.
+    AnnotationRow in "annotations" {
+        /// The chain of thought.
+        cot_id: String,
+        /// Its question.
+        question_id: String,
+        /// Model name of its teacher.
+        teacher: String,
+        /// Number of the attempt at this question by this teacher, from 0.
+        attempt: i64,
+        /// Its length in `length_unit`.
+        length: i64,
+        /// `tokens` as the teacher's server counts them, `student_tokens`, or `characters`; one unit in a table.
+        length_unit: String,
+        /// Model whose ratings stand here, or `recorded`; none if nobody rated it.
+        judge: Option<String>,
+        /// Reasoning Verbosity by the judge, 0..9: the mean of the readable ratings.
+        rv: Option<f64>,
+        /// Standard deviation of those ratings; none with fewer than two.
+        rv_spread: Option<f64>,
+        /// Readable ratings behind it.
+        n_rv: i64,
+        /// How well the verbosity fits the question, 0..9.
+        rv_fit: Option<f64>,
+        /// Standard deviation of those ratings.
+        rv_fit_spread: Option<f64>,
+        /// Readable ratings behind it.
+        n_rv_fit: i64,
+        /// Cognitive Difficulty, 0..9.
+        cd: Option<f64>,
+        /// Standard deviation of those ratings.
+        cd_spread: Option<f64>,
+        /// Readable ratings behind it.
+        n_cd: i64,
+        /// Length among those of its domain and level, 0..9.
+        rv_len: Option<f64>,
+        /// Reasoning Verbosity fused of `rv` and `rv_len`, 0..9.
+        s_rv: Option<f64>,
+        /// Whether the process is right: `sound`, `flawed` or `undecided`; none if nobody was asked.
+        process: Option<String>,
+        /// Mean negative log-likelihood per token under the student, nats.
+        mean_nll: Option<f64>,
+        /// Rank-Surprisal Ratio under the student; lower fits better.
+        rsr: Option<f64>,
+        /// Local Naturalness under the student: mean log-probability per token in short windows; higher fits better.
+        naturalness: Option<f64>,
+        /// Tokens of it in the student's tokenizer.
+        n_student_tokens: Option<i64>,
+    }
+}
+
+table! {
+    /// One rating of a chain of thought by a judge.
+    RatingRow in "ratings" {
+        /// The chain of thought.
+        cot_id: String,
+        /// Its question.
+        question_id: String,
+        /// Model name of the judge.
+        judge: String,
+        /// `judge`, `second_judge` or `recorded`.
+        role: String,
+        /// `rv`, `rv_fit`, `cd` or `process`.
+        what: String,
+        /// `separate`, `joint` or `recorded`: how it was asked for.
+        calls: String,
+        /// Which of the ratings of this kind, from 0.
+        repeat: i64,
+        /// The rating: 0..9; for `process` 1 (sound) or 0 (flawed). None if no reply could be read, or it is undecided.
+        value: Option<f64>,
+        /// Why there is none.
+        reason: Option<String>,
+        /// Replies asked for until one could be read.
+        n_tries: i64,
+        /// First 16 hex digits of the key of the reply in the ledger; none for a recorded rating.
+        rating_id: Option<String>,
     }
 }
 

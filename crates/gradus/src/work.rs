@@ -71,7 +71,17 @@ pub enum Step {
         part: u32,
     },
     /// The run of its code.
-    Execute,
+    Execute {
+        /// Of the code in the second, longer text.
+        longer: bool,
+    },
+    /// A judge's word on its answer.
+    JudgeAnswer {
+        /// On the answer in the second, longer text.
+        longer: bool,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
     /// The scoring of it.
     Score {
         /// Which step, from 0, where each is asked for by itself; else 0.
@@ -79,16 +89,41 @@ pub enum Step {
         /// Which try at a reply that can be read, from 0.
         n_try: u32,
     },
+    /// A judge's rating of it as a chain of thought.
+    Rate {
+        /// By the second judge.
+        second: bool,
+        /// What is asked for.
+        what: Rated,
+        /// Which rating of this kind, from 0.
+        repeat: u8,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
     /// The student's log-probabilities of it.
     Measure,
 }
 
+/// What a judge of a chain of thought is asked for in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rated {
+    /// One score.
+    Score(crate::config::Score),
+    /// All scores.
+    Joint,
+    /// Whether the process is right.
+    Process,
+}
+
 impl Slot {
-    /// Whose model is asked: a teacher's attempt is measured by the student.
+    /// Who is asked for the work of this slot.
     pub fn asked(&self) -> Source {
         match self.step {
+            Step::JudgeAnswer { .. } | Step::Rate { second: false, .. } => Source::Judge,
+            Step::Rate { second: true, .. } => Source::SecondJudge,
+            // A teacher's attempt is measured by the student.
             Step::Measure => Source::Student,
-            Step::Generate | Step::Longer | Step::Further { .. } | Step::Execute | Step::Score { .. } => self.source,
+            _ => self.source,
         }
     }
 }
@@ -287,7 +322,8 @@ impl Measuring {
     pub(crate) fn windows(&self) -> impl Iterator<Item = usize> {
         let local = self.local.iter();
         local.flat_map(|local| {
-            let first = move |at: usize| at.checked_sub(local.context as usize + 1).map_or(0, |before| local.ends[before]);
+            let first =
+                move |at: usize| at.checked_sub(local.context as usize + 1).map_or(0, |before| local.ends[before]);
             local.ends.iter().enumerate().map(move |(at, end)| end - first(at))
         })
     }
@@ -356,7 +392,9 @@ impl Work {
     /// generation that scores an attempt holds that attempt in its payload, and counts its own tries.
     pub(crate) fn number(&self) -> u32 {
         match (&self.task, self.slot.step) {
-            (Task::Generate(_), Step::Score { n_try, .. }) => n_try,
+            (Task::Generate(_), Step::Score { n_try, .. } | Step::JudgeAnswer { n_try, .. }) => n_try,
+            // More ratings or more tries leave the keys of those before as they are.
+            (Task::Generate(_), Step::Rate { repeat, n_try, .. }) => n_try << 8 | u32::from(repeat),
             (Task::Generate(_), _) => self.slot.attempt,
             (Task::Score(_) | Task::Measure(_) | Task::Execute(_), _) => 0,
         }
@@ -365,7 +403,8 @@ impl Work {
     /// What it is for, in the ledger: `generation`, `scoring` (in words and by the student too) or `execution`.
     pub(crate) fn kind(&self) -> &'static str {
         match (&self.task, self.slot.step) {
-            (Task::Score(_) | Task::Measure(_), _) | (_, Step::Score { .. }) => "scoring",
+            (Task::Score(_) | Task::Measure(_), _)
+            | (_, Step::Score { .. } | Step::JudgeAnswer { .. } | Step::Rate { .. }) => "scoring",
             (Task::Generate(_), _) => "generation",
             (Task::Execute(_), _) => "execution",
         }

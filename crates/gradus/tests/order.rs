@@ -200,7 +200,7 @@ fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
             let slots: Vec<Slot> = probed.asked.into_keys().chain(distilled.asked.into_keys()).collect();
             n_longer += slots.iter().filter(|slot| slot.step == Step::Longer).count();
             n_scores += slots.iter().filter(|slot| matches!(slot.step, Step::Score { .. })).count();
-            n_runs += slots.iter().filter(|slot| slot.step == Step::Execute).count();
+            n_runs += slots.iter().filter(|slot| matches!(slot.step, Step::Execute { .. })).count();
             let of_teachers =
                 slots.iter().filter(|slot| matches!(slot.source, Source::Teacher(_)) && slot.step == Step::Generate);
             n_early += usize::from(of_teachers.count() < plan.distil.askers.len() * plan.distil.tries as usize);

@@ -55,6 +55,8 @@ fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
                 explanation: String::new(),
                 tests_passed: None,
                 tests_total: None,
+                llm_verdict: None,
+                llm_reason: None,
             };
             // The same model in both roles shares its attempts.
             verdicts.push(verdict("student", "wrong role")).unwrap();

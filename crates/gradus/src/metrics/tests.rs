@@ -74,6 +74,8 @@ pub(crate) fn tables(folder: &Path, text: &str) {
             explanation: text.into(),
             tests_passed: None,
             tests_total: None,
+            llm_verdict: None,
+            llm_reason: None,
         };
         for attempt in 0..5_i64 {
             let id = format!("{:016x}", q * 10 + attempt as u64);
