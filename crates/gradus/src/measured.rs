@@ -256,6 +256,7 @@ mod tests {
             extracted: None,
             explanation: String::new(),
             tests: None,
+            heard: None,
         };
         Judged { key: Key([7; 32]), source: Source::Teacher(1), number: 3, result: Ok((completion, verdict)) }
     }
