@@ -169,10 +169,8 @@ impl TokenScores {
     /// `{"object": "gradus.token_scores", "model", "tokens": [[logprob, rank], ..], "local": [[sum, n], ..], "usage"}`.
     pub fn to_raw(&self) -> Raw {
         let tokens: Vec<(f32, u32)> = self.tokens.iter().map(|token| (token.logprob, token.rank)).collect();
-        let local = self.local.as_ref().map(|steps| {
-            let pairs: Vec<(f64, u32)> = steps.iter().map(|step| (step.logprob, step.n_tokens)).collect();
-            pairs
-        });
+        let pairs = |steps: &Vec<StepSum>| steps.iter().map(|step| (step.logprob, step.n_tokens)).collect();
+        let local: Option<Vec<(f64, u32)>> = self.local.as_ref().map(pairs);
         #[derive(serde::Serialize)]
         struct Body<'a> {
             object: &'static str,

@@ -31,8 +31,9 @@ pub(super) fn tokens(text: &str) -> Vec<u64> {
 /// The text of a token; none if no text has it.
 pub(super) fn text(token: u64) -> Option<String> {
     let bytes = token.to_be_bytes();
-    let length = bytes.iter().position(|byte| *byte != 0).map(|at| (usize::from(bytes[at]), 7 - at))?;
-    (length.0 == length.1).then(|| String::from_utf8(bytes[8 - length.1..].to_vec()).ok())?
+    let first = bytes.iter().position(|byte| *byte != 0)?;
+    let (length, token) = (usize::from(bytes[first]), &bytes[first + 1..]);
+    (length == token.len()).then(|| String::from_utf8(token.to_vec()).ok())?
 }
 
 /// A conversation as the mock's template writes it.
