@@ -8,7 +8,7 @@ use gradus::attempt::Source;
 use gradus::config::Price;
 use gradus::driver::{Asked, Performed, World};
 use gradus::work::{Task, Work};
-use gradus_model::{Fault, FaultKind, Generate, Model, Raw, Score, Usage};
+use gradus_model::{Fault, FaultKind, Generate, Measure, Model, Raw, Score, Usage};
 use gradus_sandbox::Sandbox;
 
 /// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
@@ -120,6 +120,14 @@ impl World for LiveWorld {
                 role.check_name(scores.model.as_deref(), &raw)?;
                 Ok(Performed::Scored(raw, scores))
             }
+            Task::Measure(measuring) => {
+                let role = &self.roles[&asked.work.slot.asked()];
+                let request = Measure { request_id: asked.keys.attempt.short(), ..measuring.request() };
+                let raw = role.model.measure(&request).await?;
+                let scores = raw.read_tokens(measuring.n_steps())?;
+                role.check_name(scores.model.as_deref(), &raw)?;
+                Ok(Performed::Measured(raw, scores))
+            }
             Task::Execute(execution) => {
                 let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");
                 let execution = execution.clone();
@@ -150,7 +158,7 @@ impl World for LiveWorld {
         let fresh = usage.prompt? - cached;
         let output = match work.task {
             // A scoring writes nothing, or one token that some servers do not count.
-            Task::Score(_) => usage.completion.unwrap_or(0),
+            Task::Score(_) | Task::Measure(_) => usage.completion.unwrap_or(0),
             Task::Generate(_) | Task::Execute(_) => usage.completion?,
         };
         let sum = fresh as f64 * price.input

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
-use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
+use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Measure, Message, Model, Raw, Score, Wire};
 use gradus_template::Template;
 use tokio::sync::oneshot;
 
@@ -161,9 +161,19 @@ impl Engine {
         if tokens.len() > self.n_context {
             return Err(self.too_long(tokens.len()));
         }
+        let mut scores = vec![TokenScore { token: tokens[0], measured: None }];
+        if tokens.len() > 1 {
+            scores.extend(self.measured(tokens.to_vec(), 1)?.await.map_err(|_| stopped())?);
+        }
+        Ok(scores)
+    }
+
+    /// The scores of known tokens from one of them on, when they will be there: at least 1, less than their number,
+    /// which fits the context.
+    pub(crate) fn measured(&self, tokens: Vec<u32>, from: usize) -> Result<oneshot::Receiver<Vec<TokenScore>>, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Score(Scoring { tokens: tokens.to_vec(), reply }))?;
-        answer.await.map_err(|_| stopped())
+        self.send(Job::Score(Scoring { tokens, from, reply }))?;
+        Ok(answer)
     }
 
     /// ln of the probabilities of the watched tokens behind some of the tokens, at temperature 1: a row for each place.
@@ -185,7 +195,7 @@ impl Engine {
         Ok(rows)
     }
 
-    fn broken(&self) -> Fault {
+    pub(crate) fn broken(&self) -> Fault {
         let message = format!("the logits of `{}` are not finite: its weights are broken", self.identity.name);
         fault(FaultKind::BadRequest, message)
     }
@@ -194,7 +204,15 @@ impl Engine {
         self.jobs.send(job).map_err(|_| stopped())
     }
 
-    fn too_long(&self, n: usize) -> Fault {
+    pub(crate) fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    pub(crate) fn n_context(&self) -> usize {
+        self.n_context
+    }
+
+    pub(crate) fn too_long(&self, n: usize) -> Fault {
         fault(
             FaultKind::ContextTooLong,
             format!("the prompt has {n} tokens, the context of `{}` {}", self.identity.name, self.n_context),
@@ -240,13 +258,18 @@ impl Model for Engine {
         self.step_scores(request).await.map(|scores| scores.to_raw())
     }
 
+    /// The same request gives the same bytes.
+    async fn measure(&self, request: &Measure) -> Result<Raw, Fault> {
+        self.token_scores(request).await.map(|scores| scores.to_raw())
+    }
+
     /// Known without asking.
     async fn capabilities(&self) -> Result<Capabilities, Fault> {
         let none = || Support::Refused("the embedded engine has no such thing".to_owned());
         Ok(Capabilities {
             logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
-            prompt_logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
-            ranks: none(),
+            prompt_logprobs: Support::Yes("of each token, and of both labels of step scores exactly".to_owned()),
+            ranks: Support::Yes("of each token".to_owned()),
             echo: none(),
             several: none(),
             json_schema: none(),
@@ -324,6 +347,6 @@ pub(crate) fn fault(kind: FaultKind, message: String) -> Fault {
 }
 
 /// Its thread is gone, which only a bug can bring about; nothing that is asked now will ever be answered.
-fn stopped() -> Fault {
+pub(crate) fn stopped() -> Fault {
     fault(FaultKind::ModelNotFound, "the embedded engine has stopped working".into())
 }

@@ -15,6 +15,7 @@ mod folder;
 mod gguf;
 mod kernel;
 mod matrix;
+mod measure;
 mod merges;
 mod safetensors;
 mod sample;

@@ -7,6 +7,7 @@ mod annotate;
 mod code;
 mod hygiene;
 mod lint;
+mod measure;
 mod model;
 mod pairs;
 mod preset;
@@ -26,6 +27,7 @@ pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
 pub use lint::{Lint, OverLength};
+pub use measure::Measure;
 pub use model::{ModelConfig, Price};
 pub use pairs::{Beta, ChosenFrom, Pairs, RejectedBy, Stepwise, UndecidedLabel};
 pub use preset::Preset;
@@ -85,6 +87,8 @@ pub struct Config {
     pub sample: Sample,
     /// How chains of thought are asked for.
     pub distil: Distil,
+    /// How the student measures chains of thought, where it is asked to.
+    pub measure: Measure,
     /// What is found out about chains of thought.
     pub annotate: Annotate,
     /// Which chains of thought are kept.
@@ -752,7 +756,7 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        let faults = [self.scoring.fault(), self.annotate.fault(), self.select.fault()];
+        let faults = [self.scoring.fault(), self.annotate.fault(), self.measure.fault(), self.select.fault()];
         if let Some((path, wanted, found)) = faults.into_iter().flatten().next() {
             return wrong(path, wanted, found);
         }

@@ -243,7 +243,7 @@ impl<'a> Tally<'a> {
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
                     Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
-                    Task::Score(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                    Task::Score(_) | Task::Measure(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
             }
@@ -266,6 +266,10 @@ impl<'a> Tally<'a> {
                 std::iter::once(&scoring.question).chain(&scoring.steps).map(String::as_str).collect(),
                 1,
             ),
+            Task::Measure(measuring) => {
+                let asked = measuring.messages.iter().map(|message| message.content.as_str());
+                (&measuring.model, asked.chain([measuring.completion.as_str()]).collect(), 1)
+            }
             Task::Execute(_) => return,
         };
         let mean = self.means.get(&(scores, identity.clone()));

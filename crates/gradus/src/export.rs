@@ -24,7 +24,7 @@ mod row;
 mod shards;
 mod stepwise;
 mod tally;
-mod think;
+pub(crate) mod think;
 mod trl;
 mod trl_grpo;
 mod trl_text;

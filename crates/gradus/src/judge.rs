@@ -171,7 +171,9 @@ pub fn next(
     let completion = match &answered.outcome {
         WorkOutcome::Completed(completion) => completion,
         WorkOutcome::Failed(reason) => return Next::Done(judged(Err(reason.clone()))),
-        WorkOutcome::Executed(_) | WorkOutcome::Scored(_) => unreachable!("a generation is answered by a completion"),
+        WorkOutcome::Executed(_) | WorkOutcome::Scored(_) | WorkOutcome::Measured(_) => {
+            unreachable!("a generation is answered by a completion")
+        }
     };
     let longer = answered.slot.step == Step::Longer;
     let verdict = match question.kind {
@@ -319,7 +321,9 @@ fn by_tests(
         WorkOutcome::Failed(reason) => {
             verdict(Outcome::Undecided, Some(source), format!("{}: {}", reason.code, reason.detail), None)
         }
-        WorkOutcome::Completed(_) | WorkOutcome::Scored(_) => unreachable!("a run is answered by its outcome"),
+        WorkOutcome::Completed(_) | WorkOutcome::Scored(_) | WorkOutcome::Measured(_) => {
+            unreachable!("a run is answered by its outcome")
+        }
         WorkOutcome::Executed(outcome) => {
             let counts = Some((outcome.passed() as u32, outcome.total as u32));
             let worst = outcome.tests.iter().find(|test| test.status != Status::Passed);

@@ -34,6 +34,7 @@ pub mod level;
 pub mod levels;
 pub mod lint;
 pub mod marks;
+pub mod measured;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;

@@ -295,7 +295,9 @@ fn by_wire(
                 None => scores.extend(&said.steps),
             },
             Outcome::Failed(reason) => failed = failed.or(Some(reason)),
-            Outcome::Completed(_) | Outcome::Executed(_) => unreachable!("a scoring is answered by scores"),
+            Outcome::Completed(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                unreachable!("a scoring is answered by scores")
+            }
         }
         keys.push(answered.key);
     }

@@ -158,7 +158,9 @@ impl Speaking {
                     }
                 }
                 Outcome::Failed(reason) => return heard(Err(reason.clone())),
-                Outcome::Scored(_) | Outcome::Executed(_) => unreachable!("a generation is answered by a completion"),
+                Outcome::Scored(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                    unreachable!("a generation is answered by a completion")
+                }
             }
             key = Some(answered.key);
         }

@@ -115,6 +115,7 @@ fn answer(seed: u64, work: &Work) -> Answered {
             let finish = if cut { Finish::Length } else { Finish::Stop };
             Outcome::Completed(completion((!fate.is_multiple_of(11)).then_some(text), finish))
         }
+        Task::Measure(_) => unreachable!("no stage of this test measures"),
         Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome {
             tests: vec![test_outcome([Status::Passed, Status::Failed, Status::SandboxError][(fate % 3) as usize])],
             total: 1,

@@ -100,7 +100,7 @@ fn answered(task: &Task, wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> 
     let raw = Raw { wire, body: body.into() };
     let completion = match task {
         Task::Generate(generation) => generation.read(&raw),
-        Task::Score(_) | Task::Execute(_) => raw.read(),
+        Task::Score(_) | Task::Measure(_) | Task::Execute(_) => raw.read(),
     };
     completion.map(|completion| Performed::Answered(raw, completion))
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use gradus::config::{Config, Export};
-use gradus::export::{ExportFacts, Exported, Prompt};
+use gradus::export::{ExportFacts, Exported, Prompt, Render};
 use gradus::metrics::Metrics;
 use gradus::prompt::{Prompts, conversation};
 use gradus::tables::{LevelRow, QuestionRow, SelectionRow, path};
+use gradus_model::{Message, Speaker};
 use serde_json::json;
 
 use crate::commands::run::title;

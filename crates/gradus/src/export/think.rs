@@ -12,7 +12,7 @@ const ANNOUNCEMENTS: [&str; 4] = ["final answer", "answer is", "answer:", "answe
 
 /// The assistant's content: `<think>\n…\n</think>\n\nanswer`, the form that keeps its thinking part in most chat
 /// templates. A response without a thinking part stays as it is, unless it is to be wrapped.
-pub(super) fn content(think: Think, kind: &str, reasoning: Option<&str>, answer: Option<&str>) -> String {
+pub(crate) fn content(think: Think, kind: &str, reasoning: Option<&str>, answer: Option<&str>) -> String {
     let answer = answer.unwrap_or_default();
     match reasoning.map(str::trim).filter(|reasoning| !reasoning.is_empty()) {
         Some(reasoning) => join(reasoning, answer),
