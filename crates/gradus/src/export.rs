@@ -198,9 +198,8 @@ fn write_within(
     files.extend([export.join("README.md"), export.join("manifest.json")]);
     let next = manifest::next_commands(&export, facts, &tally, &written);
     let notes = tally.notes(config, facts);
-    let Tally { rows, taken, longest, checks, .. } = tally;
+    let tally::Tally { rows, taken, longest, checks, .. } = tally;
     Ok(Exported { rows, questions: taken.rows, others, files, longest, checks, notes, next })
-}
 }
 
 fn save(path: &Path, text: &str) -> Result<(), ExportError> {
@@ -214,12 +213,7 @@ fn save(path: &Path, text: &str) -> Result<(), ExportError> {
 }
 
 /// Replaces what a former export left, and nothing else in the folder; the manifest goes first and comes last.
-fn put_in_place(
-    partial: &Path,
-    export: &Path,
-    written: &[(Of, Written)],
-    is_checked: bool,
-) -> Result<(), ExportError> {
+fn put_in_place(partial: &Path, export: &Path, written: &[(Of, Written)], is_checked: bool) -> Result<(), ExportError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ExportError::Io { path, source }
