@@ -16,6 +16,7 @@ pub(crate) mod lint;
 pub(crate) mod mock;
 pub(crate) mod quickstart;
 pub(crate) mod report;
+pub(crate) mod rescore;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod verify;

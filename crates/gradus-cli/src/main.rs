@@ -53,6 +53,7 @@ enum Command {
     Distil(AskArgs),
     /// Have chains of thought rated, and measured against the student
     Annotate(AskArgs),
+    Rescore(commands::rescore::Args),
     Select(commands::select::Args),
     Export(export::Args),
     Lint(lint::Args),
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
         Command::Annotate(args) => run::run(&args, Until::Annotate),
+        Command::Rescore(args) => commands::rescore::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Lint(args) => lint::run(&args),

@@ -273,7 +273,7 @@ mod tests {
         let judged = judged(Some("Both are 2. So we add them up.\nThat is 4."), Some("It is 4."));
         let work = asked(&measurer(true), &judged);
         assert_eq!(work.slot, Slot { source: Source::Teacher(1), attempt: 3, step: Step::Measure });
-        assert_eq!(work.slot.asked(), Source::Student);
+        assert_eq!(work.slot.asked(), Source::Measurer);
         let Task::Measure(measuring) = &work.task else { panic!("{work:?}") };
         let text = "<think>\nBoth are 2. So we add them up.\nThat is 4.\n</think>\n\nIt is 4.";
         assert_eq!(measuring.completion, text);

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ability::Ability;
 use crate::agreement::{self, AnswerAgreement, CotFigures};
 use crate::assess::known_levels;
 use crate::bakeoff::{self, Bakeoff};
@@ -196,6 +197,9 @@ pub struct Metrics {
     /// The teachers compared; none if there is one and nothing was annotated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teachers: Option<Bakeoff>,
+    /// What the student can follow; none if selection did not ask for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ability: Option<Ability>,
     /// What the ledger knows about the asking.
     pub ledger: LedgerFacts,
     /// Set if a budget stopped the run before all was asked.

@@ -89,7 +89,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
         },
         "partial": metrics.partial.as_ref().map(Partial::sentence),
         "compared": metrics.compared.as_ref().map(compared),
-        "cots": metrics.cots.as_ref().map(cots::figures),
+        "cots": metrics.cots.as_ref().map(|cots| cots::figures(cots, metrics.ability.as_ref())),
         "answer_judge": metrics.answer_judge.as_ref().map(cots::answer_judge),
         "teachers_compared": metrics.teachers.as_ref().map(teachers::figures),
         "durations": metrics.ledger.durations.iter().filter(|time| time.seconds >= 0.05)
@@ -125,7 +125,7 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             charts::pairs("Share of each level, wanted and drawn", &pairs)
         }),
         "verdicts": charts::stacks(&verdict_stacks(metrics)),
-        "cots": metrics.cots.as_ref().map(cots::charts),
+        "cots": metrics.cots.as_ref().map(|cots| cots::charts(cots, metrics.ability.as_ref())),
     });
     let mut environment = Environment::new();
     // The name decides that every value is escaped for HTML.

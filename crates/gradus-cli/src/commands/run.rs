@@ -122,6 +122,7 @@ fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Me
     let config = &session.configured.config;
     let mut metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
     metrics.partial = partial(&ran, config);
+    metrics.ability.clone_from(&ran.ability);
     session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     Ok((ran, metrics))
 }

@@ -8,7 +8,8 @@
 //!   a message holds `<score>`: the grade 0..9 between `<score>` and `</score>`;
 //!   a message speaks of JSON and of a score or a verdict: an object with the keys that stand in the
 //!   message as `"key":`, or `score` and `verdict` if none do (a key that ends in `scores` gets one number
-//!   in 0..1 for each line that begins with `Step N`, `verdict` one of `correct`, `incorrect`, a key of
+//!   in 0..1 for each line that begins with `Step N`, `verdict` one of `correct`, `incorrect`, `process` one of
+//!   `sound`, `flawed`, `unclear`, a key of
 //!   reasons a sentence, any other 0..9);
 //!   a message holds `\boxed{correct`: that box, or `\boxed{incorrect}`.
 //!
@@ -244,6 +245,8 @@ fn judge_reply(request: &Request, drawn: &dyn Fn(&[u8], u64) -> u64) -> Option<S
                     (0..n_steps.max(1)).map(score).collect::<Vec<f64>>().into()
                 } else if name.contains("verdict") {
                     ["correct", "incorrect"][drawn(key.as_bytes(), 2) as usize].into()
+                } else if name == "process" {
+                    ["sound", "flawed", "unclear"][drawn(key.as_bytes(), 3) as usize].into()
                 } else if ["reason", "explanation", "comment"].iter().any(|word| name.contains(word)) {
                     "The steps were read one after another.".into()
                 } else {

@@ -10,6 +10,8 @@ use serde_json::Value;
 pub enum Preset {
     /// The plain reading of arXiv 2504.11919: one attempt, correct is easy, `prm` scores the wrong ones.
     PaperA,
+    /// arXiv 2505.10937: several chains of thought per question, rated by a judge, kept as they fit the student.
+    PaperB,
     /// Eight attempts, levels by pass rate.
     Robust,
 }
@@ -19,6 +21,7 @@ impl Preset {
     pub fn yaml(self) -> &'static str {
         match self {
             Self::PaperA => include_str!("../presets/paper-a.yaml"),
+            Self::PaperB => include_str!("../presets/paper-b.yaml"),
             Self::Robust => include_str!("../presets/robust.yaml"),
         }
     }
@@ -65,8 +68,8 @@ mod tests {
 
     #[test]
     fn presets_say_only_what_a_config_knows() {
-        for preset in [Preset::PaperA, Preset::Robust] {
-            Config::read(preset.yaml(), &[]).unwrap();
+        for preset in [Preset::PaperA, Preset::PaperB, Preset::Robust] {
+            Config::read(preset.yaml(), &["judge=smollm2".into(), "select.ability=5".into()]).unwrap();
         }
         let error = Config::read("preset: robst", &[]).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some("did you mean `robust`?"), "{error}");

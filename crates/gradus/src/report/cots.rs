@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::charts::{Bar, CurvePoint, curve, histogram};
 use super::format::{count, decimal, percent, share};
+use crate::ability::Ability;
 use crate::agreement::{Agreement, AnswerAgreement, Correlation, CotFigures, Interval, Quantiles, Spread};
 
 pub(super) const TEMPLATE: &str = include_str!("cots.html");
@@ -11,7 +12,7 @@ pub(super) const TEMPLATE: &str = include_str!("cots.html");
 /// Stands where there is nothing to tell.
 const NOTHING: &str = "–";
 
-pub(super) fn figures(cots: &CotFigures) -> Value {
+pub(super) fn figures(cots: &CotFigures, ability: Option<&Ability>) -> Value {
     let unit = cots.length_unit.replace('_', " ");
     let ratings = cots.ratings.iter().map(|rated| {
         let reasons = rated.reasons.iter().map(|(reason, n)| format!("{} {}", count(*n), reason.replace('_', " ")));
@@ -36,12 +37,24 @@ pub(super) fn figures(cots: &CotFigures) -> Value {
             "sound_if_incorrect": share(&process.sound_if_incorrect),
         })),
         "has_rv": rated(&cots.sound.rv), "has_cd": rated(&cots.sound.cd), "has_pass": !cots.pass_by_cd.is_empty(),
+        "ability": ability.map(|ability| json!({
+            "estimate": decimal(ability.estimate, 1), "low": decimal(ability.low, 1), "high": decimal(ability.high, 1),
+            "slope": decimal(ability.slope, 2), "n": count(ability.n_questions), "beyond": ability.beyond_scale,
+        })),
         "has_kept_rv": rated(&cots.selected.rv), "has_kept_cd": rated(&cots.selected.cd),
     })
 }
 
 /// Drawn of numbers alone.
-pub(super) fn charts(cots: &CotFigures) -> Value {
+pub(super) fn charts(cots: &CotFigures, ability: Option<&Ability>) -> Value {
+    // A bin holds one unit of Cognitive Difficulty: it stands at its middle, 9 at its own place.
+    let place = |cd: u32| (f64::from(cd) + 0.5).min(9.0);
+    let bins = || ability.iter().flat_map(|ability| &ability.curve);
+    let solved = bins().map(|bin| {
+        let note = format!("CD {}: {} of {} questions", bin.cd, percent(bin.pass_rate), count(bin.n));
+        CurvePoint { x: place(bin.cd), value: bin.pass_rate, low: bin.pass_rate, high: bin.pass_rate, note }
+    });
+    let fitted: Vec<(f64, f64)> = bins().map(|bin| (place(bin.cd), bin.fitted)).collect();
     let points = cots.pass_by_cd.iter().filter_map(|bin| {
         let (value, low, high) = (bin.pass.value?, bin.pass.low?, bin.pass.high?);
         let note = format!("CD {}: {} over {} questions", bin.cd, percent(value), count(bin.n));
@@ -52,6 +65,7 @@ pub(super) fn charts(cots: &CotFigures) -> Value {
         "kept_rv": histogram("Kept ones per Reasoning Verbosity", &bars(&cots.selected.rv, "b")),
         "cd": histogram("Chains of thought per Cognitive Difficulty", &bars(&cots.sound.cd, "a")),
         "kept_cd": histogram("Kept ones per Cognitive Difficulty", &bars(&cots.selected.cd, "b")),
+        "ability": curve("What the student solves, by Cognitive Difficulty", 9, &solved.collect::<Vec<_>>(), &fitted),
         "pass": curve("Pass rate by Cognitive Difficulty", 9, &points.collect::<Vec<_>>(), &[]),
     })
 }

@@ -1,0 +1,64 @@
+//! gradus rescore: the chains of thought of a run before another judge, and how far the two agree.
+
+use gradus::agreement::{Agreement, Interval};
+use gradus::metrics::Metrics;
+use gradus::run::Until;
+
+use crate::commands::run;
+use crate::error::CommandError;
+use crate::session::{self, RunArgs};
+
+/// Have another judge rate the chains of thought of a run, and say how far the two agree
+///
+/// Only the other judge is asked: all else is in the ledger. Its ratings are compared and decide nothing.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    run: RunArgs,
+    /// The other judge, for example `openai:URL#MODEL`; `second_judge` of the config if absent
+    #[arg(long, value_name = "MODEL")]
+    judge: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
+    let mut common = args.run.common.clone();
+    common.set.extend(args.judge.as_ref().map(|judge| format!("second_judge={judge}")));
+    let configured = session::configure(&args.run.config, &common)?;
+    if configured.config.second_judge.is_none() {
+        return Err(CommandError::usage("no other judge is named").hint("name it with `--judge openai:URL#MODEL`"));
+    }
+    if configured.config.judge.is_none() || !configured.config.annotate.asks_judge() {
+        return Err(CommandError::usage("this config has nothing rated that another judge could be compared with")
+            .hint("set `judge` and `annotate.scores`, for example `annotate: {scores: [rv, cd]}`"));
+    }
+    let folder = common.folder();
+    run::stages(configured, &folder, &common, Until::Select)?;
+    if common.json {
+        return Ok(());
+    }
+    let path = folder.join("metrics.json");
+    let text = std::fs::read_to_string(&path).map_err(|error| CommandError::io(&path, &error))?;
+    let metrics: Metrics =
+        serde_json::from_str(&text).map_err(|error| CommandError::failure(format!("{}: {error}", path.display())))?;
+    let between = metrics.cots.iter().flat_map(|cots| &cots.agreement).filter(|found| found.between == "judges");
+    between.for_each(|found| println!("agreement {}", sentence(found)));
+    Ok(())
+}
+
+/// The agreement of two judges on one score, in words.
+fn sentence(found: &Agreement) -> String {
+    let figure = |interval: &Interval| match (interval.value, interval.low.zip(interval.high)) {
+        (Some(value), Some((low, high))) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+        (Some(value), None) => format!("{value:.2}"),
+        (None, _) => "not known".to_owned(),
+    };
+    format!(
+        "{}: {} and {} on {} chains of thought: weighted kappa {}, Spearman {}",
+        found.what,
+        found.one,
+        found.other,
+        found.n_cots,
+        figure(&found.kappa),
+        figure(&found.spearman)
+    )
+}
