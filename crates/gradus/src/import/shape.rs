@@ -275,7 +275,7 @@ fn deepmath(columns: &Columns<'_>) -> Result<Imported, Rejected> {
         cots.push(match cell {
             Cell::Text(response) => {
                 let teacher = name(&|name: &str| columns.at(name), TEACHER);
-                teacher.map(|teacher| Cot { response, teacher, ..Cot::default() })
+                teacher.map(|teacher| Cot { teacher, response, ..Cot::default() })
             }
             other => Err(Bad::field(&column, "wrong_type", format!("expected a text, found {}", other.type_name()))),
         });
@@ -471,10 +471,11 @@ fn asked(columns: &Columns<'_>, question: Option<String>, solution_is_reference:
 /// As JSON, with numbers spelled as they were.
 fn spelled(cell: &Cell) -> Value {
     match cell {
-        Cell::Number(text) => match cell.value() {
-            value if value.to_string() == *text => value,
-            _ => text.clone().into(),
-        },
+        Cell::Number(text) => {
+            let value = cell.value();
+            let same = value.to_string().as_str() == text.as_str();
+            if same { value } else { text.clone().into() }
+        }
         Cell::List(items) => items.iter().map(spelled).collect(),
         Cell::Map(pairs) => pairs.iter().map(|(key, value)| (key.clone(), spelled(value))).collect(),
         other => other.value(),
