@@ -276,7 +276,7 @@ fn an_empty_selection_writes_its_columns() {
     let folder = tempfile::tempdir().unwrap();
     tables(folder.path(), 0, &|_| String::new());
     let exported = export(folder.path(), &Export::default(), Limits::default()).unwrap();
-    assert_eq!((exported.rows, exported.next.len(), exported.notes.len()), (0, 0, 1));
+    assert_eq!((exported.rows, exported.next.len(), exported.notes.len()), (0, 0, 2));
     let path = folder.path().join("export/messages/data/train-00000-of-00001.parquet");
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     assert_eq!(builder.schema().fields().len(), 1 + row::COLUMNS.len());
