@@ -124,7 +124,7 @@ fn what_is_missing_or_not_supported_is_named() {
     check("LoRA adapter alone: merge it", |folder, _| {
         std::fs::rename(folder.join("model.safetensors"), folder.join("adapter_model.safetensors")).unwrap();
     });
-    check("is a pickle", |folder, _| {
+    check("its weights are a pickle", |folder, _| {
         std::fs::rename(folder.join("model.safetensors"), folder.join("pytorch_model.bin")).unwrap();
     });
     for (key, value, expected) in [

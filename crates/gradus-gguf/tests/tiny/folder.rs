@@ -26,6 +26,9 @@ pub(super) fn scaled(frequency: f64) -> f64 {
     }
 }
 
+/// Name, shape and bytes of a tensor.
+pub(crate) type Stored = (String, Vec<usize>, Vec<u8>);
+
 /// How weights are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dtype {
@@ -74,7 +77,7 @@ impl Tiny {
         write("config.json", self.config());
         write("tokenizer.json", self.tokenizer_json());
         write("tokenizer_config.json", json!({"eos_token": "<|im_end|>", "chat_template": TEMPLATE}));
-        let mut files: Vec<Vec<(String, Vec<usize>, Vec<u8>)>> = vec![Vec::new(); n_files];
+        let mut files: Vec<Vec<Stored>> = vec![Vec::new(); n_files];
         for (at, (name, (dims, numbers))) in self.tensors.iter().enumerate() {
             let numbers = self.in_order_of_training(name, numbers);
             let bytes = numbers.into_iter().flat_map(|x| dtype.bytes(x)).collect();
@@ -169,7 +172,7 @@ impl Tiny {
 }
 
 /// A file: length of the header, header, numbers.
-pub(crate) fn safetensors(dtype: Dtype, tensors: &[(String, Vec<usize>, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn safetensors(dtype: Dtype, tensors: &[Stored]) -> Vec<u8> {
     let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), json!({"format": "pt"}))]);
     let mut data = Vec::new();
     for (name, shape, bytes) in tensors {
