@@ -15,5 +15,6 @@ pub(crate) mod mock;
 pub(crate) mod quickstart;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod train;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -21,7 +21,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, verify, why,
+    assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, train,
+    verify, why,
 };
 use gradus::run::Until;
 use session::AskArgs;
@@ -52,6 +53,7 @@ enum Command {
     /// Choose which chains of thought are kept
     Select(AskArgs),
     Export(export::Args),
+    Train(train::Args),
     Report(report::Args),
     Why(why::Args),
     Evaluate(evaluate::Args),
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Command::Distil(args) => run::run(&args, Until::Distil),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

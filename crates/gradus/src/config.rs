@@ -11,6 +11,7 @@ mod preset;
 mod read;
 mod scoring;
 mod select;
+mod training;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,7 @@ pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
 pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit, UndecidedStep};
 pub use select::{Select, SelectBy};
+pub use training::Training;
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -531,11 +533,21 @@ pub struct Export {
     pub think: Think,
     /// Which questions go into the formats for reinforcement learning.
     pub rl: Rl,
+    /// With which numbers the files for trainers begin.
+    pub training: Training,
+    /// Train on rows in their order, as a curriculum wants it; trainers shuffle unless they are told.
+    pub keep_order: bool,
 }
 
 impl Default for Export {
     fn default() -> Self {
-        Self { formats: vec![Format::Trl, Format::Messages], think: Think::Keep, rl: Rl::default() }
+        Self {
+            formats: vec![Format::Trl, Format::Messages],
+            think: Think::Keep,
+            rl: Rl::default(),
+            training: Training::default(),
+            keep_order: false,
+        }
     }
 }
 

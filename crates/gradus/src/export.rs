@@ -5,6 +5,7 @@
 //! chains of thought or of questions with references.
 
 mod card;
+mod handoff;
 mod join;
 mod layout;
 mod messages;
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 use crate::config::{Export, Think};
 use crate::metrics::{FunnelStep, Partial, RunFacts};
 use crate::tables::{QuestionRow, Row, TableError};
+use handoff::{Counted, HandoffFacts};
 use join::{Join, Kept};
 use layout::{Layout, Of};
 use rl::{Taken, Task};
@@ -195,6 +197,13 @@ fn write_within(
     for (layout, writer) in questions {
         written.push((layout, writer.finish()?));
     }
+    for (layout, written) in &mut written {
+        let name = layout.name();
+        for (file, text) in handoff::files(name, &handed_on(config, facts, &tally, name)) {
+            save(&partial.join(name).join(file), &text)?;
+            written.files.push(file.to_owned());
+        }
+    }
     save(&partial.join("README.md"), &card::render(facts, config, &tally, &written))?;
     save(&partial.join("manifest.json"), &manifest(config, facts, &tally, &written))?;
     let export = folder.join(FOLDER);
@@ -204,7 +213,7 @@ fn write_within(
         files.extend(written.files.iter().map(|file| export.join(layout.name()).join(file)));
     }
     files.extend([export.join("README.md"), export.join("manifest.json")]);
-    let next = next_commands(&export, facts, &tally, &written);
+    let next = next_commands(&export, config, facts, &tally, &written);
     let notes = tally.notes(config, facts);
     Ok(Exported { rows: tally.rows, questions: tally.taken.rows, files, longest: tally.longest, notes, next })
 }
@@ -396,35 +405,44 @@ fn manifest(
     serde_json::to_string_pretty(&manifest).expect("names, numbers and lists") + "\n"
 }
 
-/// Commands that load and train on the data, ready to paste into a POSIX shell.
+/// What the files for trainers must know of a format.
+fn handed_on<'a>(config: &Export, facts: &ExportFacts<'a>, tally: &Tally, format: &str) -> HandoffFacts<'a> {
+    let student = facts.run.models.iter().find(|model| model.role == "student");
+    HandoffFacts {
+        student: facts.student,
+        rows: tally.taken.rows.get(format).copied().unwrap_or(tally.rows),
+        max_length: tally.longest.max_length(),
+        counted: if tally.longest.tokens.is_some() { Counted::Teacher } else { Counted::Guessed },
+        max_answer: student.and_then(|student| student.sampling.as_ref()).map(|sampling| sampling.max_tokens.into()),
+        keep_order: config.keep_order,
+        training: config.training,
+        seed: facts.run.seed,
+    }
+}
+
+/// Commands that load the data and train on it, ready to paste into a POSIX shell.
 fn next_commands(
     export: &Path,
+    config: &Export,
     facts: &ExportFacts<'_>,
     tally: &Tally,
     written: &[(&'static dyn Layout, Written)],
 ) -> Vec<String> {
-    // `datasets` refuses a split without rows, whoever wrote it.
-    let n_rows = |layout: &dyn Layout| tally.taken.rows.get(layout.name()).copied().unwrap_or(tally.rows);
-    let Some((layout, _)) = written.iter().find(|(layout, _)| n_rows(*layout) > 0) else { return Vec::new() };
-    let folder = export.display().to_string();
-    let name = layout.name();
+    let handed_on: Vec<(&str, HandoffFacts<'_>)> = written
+        .iter()
+        .map(|(layout, _)| (layout.name(), handed_on(config, facts, tally, layout.name())))
+        // `datasets` refuses a split without rows, whoever wrote it.
+        .filter(|(_, facts)| facts.rows > 0)
+        .collect();
+    let Some((name, _)) = handed_on.first() else { return Vec::new() };
     // Python reads a JSON string as the same string.
     let python = format!(
         "from datasets import load_dataset; print(load_dataset({}, \"{name}\", split=\"train\")[0])",
-        Value::from(folder.as_str())
+        Value::from(export.display().to_string())
     );
     let load = format!("python3 -c {}", quoted(&python));
-    if tally.taken.rows.contains_key(name) {
-        return vec![load];
-    }
-    // The default of `max_length` is 1024: longer rows would lose their end, the answer, without a word.
-    let train = format!(
-        "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
-        quoted(facts.student),
-        quoted(&folder),
-        tally.longest.max_length()
-    );
-    vec![load, train]
+    let train = handed_on.iter().filter_map(|(name, facts)| handoff::command(name, export, facts));
+    [load].into_iter().chain(train).collect()
 }
 
 /// A word for a POSIX shell.

@@ -180,7 +180,9 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
             "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)"
         ]
     );
-    assert!(exported.next[1].contains("--max_length 1024"), "{:?}", exported.next);
+    let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
+    assert!(script.contains("\nMAX_LENGTH = 1024\n") && script.contains("\nMODEL = \"org/student\"\n"), "{script}");
+    assert!(exported.next[1].ends_with(" --script sft"), "{:?}", exported.next);
 }
 
 #[test]
@@ -233,7 +235,7 @@ fn the_same_tables_give_the_same_bytes_and_a_former_export_leaves_no_trace() {
         let root = folders[at].path().join("export");
         files(&root).into_iter().map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_owned(), bytes)).collect()
     };
-    assert_eq!(bytes(0).len(), 6);
+    assert_eq!(bytes(0).len(), 7);
     assert_eq!(bytes(0), bytes(1));
 }
 
