@@ -455,7 +455,7 @@ async fn perform(model: &dyn Model, work: &Work, id: &str) -> Outcome {
                 .and_then(|raw| raw.read_scores(&scoring.form, scoring.steps.len()))
                 .map(Outcome::Scored)
         }
-        Task::Execute(_) => unreachable!("steps are not run"),
+        Task::Measure(_) | Task::Execute(_) => unreachable!("steps are scored, neither measured nor run"),
     };
     outcome.unwrap_or_else(|fault| Outcome::Failed(Reason::new("failed", fault.message)))
 }
@@ -486,6 +486,7 @@ fn judged(solution: &Solution) -> Judged {
         extracted: None,
         explanation: String::new(),
         tests: None,
+        heard: None,
     };
     Judged { key: Key([0; 32]), source: Source::Student, number: 0, result: Ok((completion, verdict)) }
 }

@@ -9,6 +9,7 @@ use gradus::export::ExportError;
 use gradus::ingest::IngestError;
 use gradus::report::ReportError;
 use gradus::run::RunError;
+use gradus::select::pass::SelectError;
 use gradus::tables::TableError;
 
 /// Kind of a failure: decides the exit code.
@@ -129,6 +130,8 @@ impl From<ExportError> for CommandError {
         match error {
             ExportError::Table(error) => error.into(),
             ExportError::Io { path, source } => Self::io(&path, &source),
+            ExportError::NoTemplate(_) => Self::usage(format!("export: {error}"))
+                .hint("choose `trl` or `messages` in `export.formats`: the trainer then renders them itself"),
             other => Self::failure(format!("export: {other}")).hint(FULL),
         }
     }
@@ -141,11 +144,28 @@ impl From<RunError> for CommandError {
             RunError::Table(error) => error.into(),
             RunError::Io { path, source } => Self::io(&path, &source),
             RunError::Size(_) => Self::usage(error.to_string()).hint("`sample.size` says how many"),
+            RunError::Select(error) => error.into(),
             RunError::NoLevels(_) => Self::usage(format!("sample: {error}")),
             RunError::TooFew(error) => Self::usage(format!("sample: {error}"))
                 .hint("lower `sample.size`, or set `sample.shortage` to `spill_nearest` or `repeat_not`"),
             other => Self::failure(other),
         }
+    }
+}
+
+impl From<SelectError> for CommandError {
+    fn from(error: SelectError) -> Self {
+        let hint = match error {
+            SelectError::Table(error) => return error.into(),
+            SelectError::Unidentified(_) => {
+                "set `select.ability` to a number from 0 to 9, or have chains of thought of every level rated"
+            }
+            SelectError::NoAbility(_) => "a number from 0 to 9, or `measured`",
+            SelectError::NoTokens => "`select.max_rows` limits chains of thought, whoever counted",
+            SelectError::NoLengths(_) => "leave `select.length_budget` out, or probe questions that the student solves",
+            SelectError::OutOfStep { .. } => "`gradus select` makes the tables anew and asks for nothing again",
+        };
+        Self::usage(format!("select: {error}")).hint(hint)
     }
 }
 

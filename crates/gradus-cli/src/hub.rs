@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use gradus::config::{BankConfig, Config};
-use gradus_model::fetch::{HubFile, HubVariables, fetch_hub};
+use gradus_model::fetch::{HubFile, HubVariables, fetch_folder, fetch_hub};
 
 use crate::error::CommandError;
 use crate::models::Env;
 use crate::session;
 
-/// What a path of a bank on the hub begins with.
-const PREFIX: &str = "hf:";
+/// What a name on the hub begins with.
+pub(crate) const PREFIX: &str = "hf:";
 
 #[cfg(feature = "embedded")]
 pub(crate) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
@@ -24,18 +24,45 @@ pub(crate) fn smollm2(env: &Env) -> Result<PathBuf, CommandError> {
     Ok(env.cache.join("smollm2.gguf"))
 }
 
+/// The default model if it is in the cache.
+#[cfg(feature = "embedded")]
+pub(crate) fn cached_smollm2(env: &Env) -> Option<PathBuf> {
+    gradus_gguf::fetch::cached_smollm2(&env.cache)
+}
+
+#[cfg(not(feature = "embedded"))]
+pub(crate) fn cached_smollm2(_: &Env) -> Option<PathBuf> {
+    None
+}
+
 /// A file of the hub, from the cache of its own client or over the network.
 pub(crate) async fn fetch(file: &HubFile) -> Result<PathBuf, CommandError> {
+    fetch_hub(file, &variables()).await.map_err(CommandError::failure)
+}
+
+/// A file of the hub if it is in the cache.
+pub(crate) fn cached(file: &HubFile) -> Option<PathBuf> {
+    let variables = HubVariables { hf_hub_offline: true, ..variables() };
+    session::runtime().ok()?.block_on(fetch_hub(file, &variables)).ok()
+}
+
+/// The folder with a model's files that say how it is talked to; no weights.
+pub(crate) fn student_files(repository: &str) -> Result<PathBuf, CommandError> {
+    let variables = variables();
+    let fetched = fetch_folder(repository, &gradus_template::FILES, &variables);
+    session::runtime()?.block_on(fetched).map_err(CommandError::failure)
+}
+
+fn variables() -> HubVariables {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let variables = HubVariables {
+    HubVariables {
         hf_home: variable("HF_HOME").map(PathBuf::from),
         home: variable("HOME").map(PathBuf::from),
         hf_token: variable("HF_TOKEN"),
         hf_endpoint: variable("HF_ENDPOINT"),
         hf_hub_offline: variable("HF_HUB_OFFLINE")
             .is_some_and(|value| ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str())),
-    };
-    fetch_hub(file, &variables).await.map_err(CommandError::failure)
+    }
 }
 
 /// Where the banks of a config lie that are on the hub; each is fetched unless it is in the cache.

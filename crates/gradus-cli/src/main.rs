@@ -13,6 +13,7 @@ mod models;
 mod prices;
 mod progress;
 mod session;
+mod student;
 mod world;
 
 use std::fmt::Arguments;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    assess, compare, config, doctor, evaluate, export, init, judge, ledger, mock, quickstart, report, run, train,
+    assess, compare, config, doctor, evaluate, export, init, judge, ledger, lint, mock, quickstart, report, run, train,
     verify, why,
 };
 use gradus::run::Until;
@@ -50,16 +51,19 @@ enum Command {
     Sample(AskArgs),
     /// Ask the teachers for chains of thought and judge them
     Distil(AskArgs),
-    /// Choose which chains of thought are kept
-    Select(AskArgs),
+    /// Have chains of thought rated, and measured against the student
+    Annotate(AskArgs),
+    Select(commands::select::Args),
     Export(export::Args),
     Train(train::Args),
+    Lint(lint::Args),
     Report(report::Args),
     Why(why::Args),
     Evaluate(evaluate::Args),
     Compare(compare::Args),
     Verify(verify::Args),
     Bank(commands::bank::Args),
+    Import(commands::import::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
     Mock(mock::Args),
@@ -81,20 +85,24 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Init(args) => init::run(&args),
-        Command::Run(args) | Command::Select(args) => run::run(&args, Until::Select),
+        Command::Run(args) => run::run(&args, Until::Select),
+        Command::Select(args) => commands::select::run(&args),
         Command::Probe(args) => run::run(&args, Until::Grade),
         Command::Grade(args) => assess::run(&args),
         Command::Sample(args) => run::run(&args, Until::Sample),
         Command::Distil(args) => run::run(&args, Until::Distil),
+        Command::Annotate(args) => run::run(&args, Until::Annotate),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Train(args) => train::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Bank(args) => commands::bank::run(&args),
+        Command::Import(args) => commands::import::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Mock(args) => mock::run(&args),

@@ -16,7 +16,7 @@ use crate::error::{CommandError, Kind};
 use crate::hub;
 
 /// Name of the default model on the hub: what a trainer loads.
-const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
+pub(crate) const SMOLLM2: &str = "HuggingFaceTB/SmolLM2-135M-Instruct";
 
 /// The environment as far as models need it; read once, at the edge.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ pub(crate) async fn connect(
             }
             Arc::new(replay)
         }
-        ModelName::Gguf { path } => embedded(role, &env.base.join(path), None, config, env)?,
+        ModelName::Gguf { path } | ModelName::Dir { path } => embedded(role, &env.base.join(path), None, config, env)?,
         ModelName::SmolLm2 => embedded(role, &hub::smollm2(env)?, Some(SMOLLM2), config, env)?,
         ModelName::Hf { repo, file } => {
             let file = format!("{repo}/{file}").parse().map_err(CommandError::usage)?;
@@ -182,6 +182,9 @@ fn embedded(
         let hint = match &error {
             gradus_gguf::Error::Io { .. } => missing_hint(&env.base, path),
             gradus_gguf::Error::Malformed { .. } => "fetch or convert it again; a cut download looks like this".into(),
+            gradus_gguf::Error::Folder { .. } => {
+                "name a folder as `save_pretrained` writes it, with config.json, safetensors and tokenizer.json".into()
+            }
             gradus_gguf::Error::Unsupported { .. } => {
                 "serve it with another engine, and name it `openai:URL#MODEL`".into()
             }

@@ -38,7 +38,7 @@ fn listed_name(model: &ModelConfig) -> Option<String> {
         ModelName::OpenAi { model, .. } => model,
         ModelName::Replay { model, .. } => Some(model),
         ModelName::Hf { repo, .. } => Some(repo),
-        ModelName::Gguf { .. } | ModelName::SmolLm2 => None,
+        ModelName::Gguf { .. } | ModelName::Dir { .. } | ModelName::SmolLm2 => None,
     }
 }
 

@@ -58,7 +58,7 @@ impl Progress {
                 state.asked += 1;
                 state.tokens += match outcome {
                     Outcome::Completed(completion) => completion.usage.completion.unwrap_or(0),
-                    Outcome::Scored(_) | Outcome::Executed(_) | Outcome::Failed(_) => 0,
+                    Outcome::Scored(_) | Outcome::Measured(_) | Outcome::Executed(_) | Outcome::Failed(_) => 0,
                 };
             }
             Event::Found => state.found += 1,

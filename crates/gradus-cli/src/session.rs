@@ -6,10 +6,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gradus::annotate::{Rater, Templates};
 use gradus::attempt::Source;
-use gradus::config::{Config, CutOff, ModelConfig};
+use gradus::config::{Config, CutOff, ModelConfig, SamplingConfig};
 use gradus::driver::{Driver, Ended, Stop};
+use gradus::import::ratings::RecordedRatings;
 use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
+use gradus::judge::AnswerJudge;
 use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
 use gradus::prompt::Prompts;
@@ -17,6 +20,7 @@ use gradus::question::Kind as QuestionKind;
 use gradus::run::{Phase, Plan, Ran, Resolved, Run, Until};
 use gradus::score::Scorer;
 use gradus::tables::{DroppedRow, HygieneRow, TableError, TableWriter};
+use gradus::words::{Speaking, TemplateError};
 use gradus_model::Identity;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
@@ -105,6 +109,9 @@ pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, Co
     })?;
     for run in [&mut config.sample.shares_from, &mut config.sample.levels_from].into_iter().flatten() {
         *run = base.join(&*run);
+    }
+    if let Some(files) = &mut config.export.lint.student_files {
+        crate::student::make_absolute(files, &base);
     }
     prices::fill(&mut config, &base)?;
     Ok(Configured { config, base })
@@ -222,40 +229,105 @@ pub(crate) fn cast(
     let prompts = Prompts::load(&configured.config.prompts, &configured.base)
         .map_err(|error| CommandError::usage(error).hint("`{question}` marks the place of the question"))?;
     let (student, teachers) = players(&configured.config, until)?;
-    let scored_by = configured.config.scored_by()?.filter(|_| until >= Until::Grade);
-    let mut roles = HashMap::new();
-    let mut resolved = Vec::new();
-    let mut opened: Vec<(&ModelConfig, Identity, Role)> = Vec::new();
-    let named = std::iter::once((Source::Student, "student".to_owned(), student))
-        .chain(scored_by.iter().map(|scored_by| (Source::Grader, scored_by.role.to_owned(), scored_by.model)))
-        .chain(teachers.iter().zip(0..).map(|(teacher, at)| (Source::Teacher(at), format!("teacher[{at}]"), teacher)));
-    for (source, role, model) in named {
-        prices::check(&configured.config, &role, model)?;
-        // A model that plays two roles is loaded once.
-        let (identity, asked) = match opened.iter().find(|(other, ..)| same_connection(other, model)) {
-            Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
-            None => open(&role, model)?,
-        };
-        opened.push((model, identity.clone(), asked.clone()));
-        roles.insert(source, asked);
-        resolved.push(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() });
-    }
-    let student = resolved.remove(0);
-    let scorer = scored_by
+    let config = &configured.config;
+    let mut company = Company { config, open: &open, opened: Vec::new(), roles: HashMap::new() };
+    let student = company.engage(Source::Student, "student", student)?;
+    let scorer = config
+        .scored_by()?
+        .filter(|_| until >= Until::Grade)
         .map(|scored_by| {
-            let model = resolved.remove(0).identity;
-            Scorer::new(&configured.config.scoring, &scored_by, model, &configured.base)
+            let model = company.engage(Source::Grader, scored_by.role, scored_by.model)?.identity;
+            Scorer::new(&config.scoring, &scored_by, model, &configured.base)
+                .map_err(|error| wording(&error, "`{question}` and `{steps}` (or `{attempt}`) mark the places"))
         })
-        .transpose()
-        .map_err(|error| {
-            CommandError::usage(error).hint("`{question}` and `{steps}` (or `{attempt}`) mark the places")
-        })?;
-    let plan = Plan::new(&configured.config, student, resolved, Arc::new(prompts));
-    let plan = match scorer {
+        .transpose()?;
+    let teachers = teachers
+        .iter()
+        .zip(0..)
+        .map(|(teacher, at)| company.engage(Source::Teacher(at), &format!("teacher[{at}]"), teacher))
+        .collect::<Result<_, _>>()?;
+    let plan = Plan::new(config, student, teachers, Arc::new(prompts));
+    let mut plan = match scorer {
         Some(scorer) => plan.scored_by(scorer),
         None => plan,
     };
-    Ok(Cast { plan, roles })
+    if let Some(judge) = config.judge.as_ref().filter(|_| config.judging.asks_judge() && until >= Until::Grade) {
+        let model = company.engage(Source::Judge, "judge", judge)?;
+        let judge = AnswerJudge::new(&config.judging, || speaking(model), &configured.base);
+        plan = plan.judged_by(
+            judge.map_err(|error| wording(&error, "`{question}`, `{reference}` and `{answer}` mark the places"))?,
+        );
+    }
+    if config.annotate.asks_judge() && until >= Until::Annotate {
+        let templates = Templates::load(&config.annotate.prompts, &configured.base)
+            .map_err(|error| wording(&error, "`{question}` and `{cot}` mark the places"))?;
+        let mut raters = Vec::new();
+        for (source, model) in [(Source::Judge, &config.judge), (Source::SecondJudge, &config.second_judge)] {
+            let Some(model) = model else { continue };
+            let second = source == Source::SecondJudge;
+            let model = company.engage(source, if second { "second_judge" } else { "judge" }, model)?;
+            raters.push(Rater::new(&config.annotate, second, speaking(model), templates.clone()));
+        }
+        let recorded = recorded_ratings(config, &configured.base)?;
+        plan = plan.rated_by(raters, recorded);
+    }
+    Ok(Cast { plan, roles: company.roles })
+}
+
+/// Ratings that came with imported chains of thought.
+fn recorded_ratings(config: &Config, base: &Path) -> Result<Vec<Arc<RecordedRatings>>, CommandError> {
+    let open = |file: &PathBuf| {
+        let path = base.join(file);
+        let ratings = RecordedRatings::open(&path).map_err(|error| {
+            CommandError::usage(format!("`annotate.recorded`: {error}")).hint("`gradus import` writes such a file")
+        })?;
+        if let (n_bad @ 1.., Some(first)) = ratings.bad() {
+            eprintln!(
+                "warning: `annotate.recorded`: {n_bad} rows of {} are no ratings; the first: {first}",
+                path.display()
+            );
+        }
+        Ok(Arc::new(ratings))
+    };
+    config.annotate.recorded.iter().map(open).collect()
+}
+
+/// The models that are opened so far.
+struct Company<'a, Open> {
+    config: &'a Config,
+    open: &'a Open,
+    opened: Vec<(&'a ModelConfig, Identity, Role)>,
+    roles: HashMap<Source, Role>,
+}
+
+impl<'a, Open: Fn(&str, &ModelConfig) -> Result<(Identity, Role), CommandError>> Company<'a, Open> {
+    /// Gives a role to a model. One that plays two roles is loaded once.
+    fn engage(&mut self, source: Source, role: &str, model: &'a ModelConfig) -> Result<Resolved, CommandError> {
+        prices::check(self.config, role, model)?;
+        let (identity, asked) = match self.opened.iter().find(|(other, ..)| same_connection(other, model)) {
+            Some((_, identity, asked)) => (identity.clone(), Role { price: model.price.clone(), ..asked.clone() }),
+            None => (self.open)(role, model)?,
+        };
+        self.opened.push((model, identity.clone(), asked.clone()));
+        self.roles.insert(source, asked);
+        Ok(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() })
+    }
+}
+
+/// A model as it judges in words; who it judges for adds how it samples.
+fn speaking(model: Resolved) -> Speaking {
+    Speaking {
+        model: model.identity,
+        system: model.system,
+        extra: model.extra,
+        sampling: (&SamplingConfig::default()).into(),
+        structured: false,
+        tries: 1,
+    }
+}
+
+fn wording(error: &TemplateError, hint: &str) -> CommandError {
+    CommandError::usage(error).hint(hint)
 }
 
 impl Session {

@@ -8,7 +8,7 @@ use gradus::attempt::Source;
 use gradus::config::Price;
 use gradus::driver::{Asked, Performed, World};
 use gradus::work::{Task, Work};
-use gradus_model::{Fault, FaultKind, Generate, Model, Raw, Score, Usage};
+use gradus_model::{Fault, FaultKind, Generate, Measure, Model, Raw, Score, Usage};
 use gradus_sandbox::Sandbox;
 
 /// Tokens kept free beside the prompt when the limit is clamped to the context: the template's own.
@@ -78,7 +78,7 @@ impl World for LiveWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
         match &asked.work.task {
             Task::Generate(generation) => {
-                let role = &self.roles[&asked.work.slot.source];
+                let role = &self.roles[&asked.work.slot.asked()];
                 let mut sampling = generation.sampling.clone();
                 if let Some(context) = role.context {
                     let n_prompt: usize = generation
@@ -108,7 +108,7 @@ impl World for LiveWorld {
                 Ok(Performed::Answered(raw, completion))
             }
             Task::Score(scoring) => {
-                let role = &self.roles[&asked.work.slot.source];
+                let role = &self.roles[&asked.work.slot.asked()];
                 let request = Score {
                     request_id: asked.keys.attempt.short(),
                     source_ids: asked.source_ids.clone(),
@@ -119,6 +119,14 @@ impl World for LiveWorld {
                 let scores = raw.read_scores(&scoring.form, scoring.steps.len())?;
                 role.check_name(scores.model.as_deref(), &raw)?;
                 Ok(Performed::Scored(raw, scores))
+            }
+            Task::Measure(measuring) => {
+                let role = &self.roles[&asked.work.slot.asked()];
+                let request = Measure { request_id: asked.keys.attempt.short(), ..measuring.request() };
+                let raw = role.model.measure(&request).await?;
+                let scores = raw.read_tokens(measuring.n_steps())?;
+                role.check_name(scores.model.as_deref(), &raw)?;
+                Ok(Performed::Measured(raw, scores))
             }
             Task::Execute(execution) => {
                 let sandbox = self.sandbox.clone().expect("a bank with code questions comes with a sandbox");
@@ -145,12 +153,12 @@ impl World for LiveWorld {
         if matches!(work.task, Task::Execute(_)) {
             return None;
         }
-        let price = self.roles.get(&work.slot.source)?.price.as_ref()?;
+        let price = self.roles.get(&work.slot.asked())?.price.as_ref()?;
         let cached = usage.cached.unwrap_or(0).min(usage.prompt?);
         let fresh = usage.prompt? - cached;
         let output = match work.task {
             // A scoring writes nothing, or one token that some servers do not count.
-            Task::Score(_) => usage.completion.unwrap_or(0),
+            Task::Score(_) | Task::Measure(_) => usage.completion.unwrap_or(0),
             Task::Generate(_) | Task::Execute(_) => usage.completion?,
         };
         let sum = fresh as f64 * price.input

@@ -217,7 +217,7 @@ fn only_the_model_crate_has_sockets() {
         ],
     );
     assert!(!read("crates/gradus-cli/src/commands/mock.rs").contains("TcpListener"));
-    for name in ["gradus", "gradus-cli", "gradus-gguf", "gradus-sandbox", "gradus-verify"] {
+    for name in ["gradus", "gradus-cli", "gradus-gguf", "gradus-sandbox", "gradus-template", "gradus-verify"] {
         let has = dependencies(name);
         for client in ["axum", "hyper", "reqwest", "rustls", "ureq"] {
             assert!(!has.contains(client), "{name} depends on {client}");
@@ -239,7 +239,7 @@ fn only_the_command_touches_terminal_and_environment() {
             "crates/gradus-sandbox/src/",
         ],
     );
-    for name in ["gradus", "gradus-gguf", "gradus-model", "gradus-sandbox", "gradus-verify"] {
+    for name in ["gradus", "gradus-gguf", "gradus-model", "gradus-sandbox", "gradus-template", "gradus-verify"] {
         for edge in ["clap", "indicatif"] {
             assert!(!dependencies(name).contains(edge), "{name} depends on {edge}");
         }
@@ -262,7 +262,8 @@ fn no_stage_knows_engine_server_or_trainer() {
     };
     let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(ours("gradus"), set(&["gradus-model", "gradus-sandbox", "gradus-verify"]));
-    assert_eq!(ours("gradus-gguf"), set(&["gradus-model"]));
+    assert_eq!(ours("gradus-gguf"), set(&["gradus-model", "gradus-template"]));
+    assert_eq!(ours("gradus-template"), set(&["gradus-model"]));
     for alone in ["gradus-model", "gradus-sandbox", "gradus-verify"] {
         assert_eq!(ours(alone), set(&[]), "{alone}");
     }

@@ -1,8 +1,8 @@
 //! Does the engine agree with others about the same file?
 //!
-//! `cargo run --release -p gradus-gguf --example compare -- MODEL.gguf q8|f32|tokens|none HOST:PORT|REFERENCE.jsonl [TEXT]`
+//! `cargo run --release -p gradus-gguf --example compare -- MODEL q8|f32|tokens|none HOST:PORT|REFERENCE.jsonl [TEXT]`
 //!
-//! With an address: a llama.cpp server that runs the same model. With a file: one JSON object per line, with `tokens`, and
+//! The model is a GGUF file or a folder of safetensors. With an address: a llama.cpp server that runs the same model. With a file: one JSON object per line, with `tokens`, and
 //! `logprobs` and `likeliest` of all tokens but the first, and the `text` if the tokens are to be compared as well
 //! (`compare_transformers.py` writes such files). The text is cut into pieces of 4,000 bytes; it may be such a file too,
 //! for its tokens. With `tokens`, only the tokens of each line are compared. With `none`, the engine stays out of it: a

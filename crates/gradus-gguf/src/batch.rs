@@ -44,9 +44,11 @@ pub(crate) struct Writing {
     pub(crate) reply: oneshot::Sender<Option<Written>>,
 }
 
-/// Tokens to measure, at least one; they fit the context.
+/// Tokens to measure from one of them on; they fit the context.
 pub(crate) struct Scoring {
     pub(crate) tokens: Vec<u32>,
+    /// The first that is measured: at least 1, since the first token follows nothing, and less than their number.
+    pub(crate) from: usize,
     pub(crate) reply: oneshot::Sender<Vec<TokenScore>>,
 }
 
@@ -215,12 +217,7 @@ impl Batch {
     fn start(&mut self, job: Job) {
         let job = match job {
             Job::Write(job) => job,
-            Job::Score(job) => {
-                let mut scores = Vec::with_capacity(job.tokens.len());
-                scores.push(TokenScore { token: job.tokens[0], measured: None });
-                self.active.push(Sequence { work: Work::Score { job, scores }, cache: Cache::default(), n_read: 0 });
-                return;
-            }
+            Job::Score(job) => return self.start_scoring(job),
             Job::Watch(job) => return self.start_watching(job),
         };
         let sampler = Box::new(Sampler::new(&job.sampling, job.seed));
@@ -234,6 +231,16 @@ impl Batch {
         match progress {
             Progress::More => self.active.push(sequence),
             ended => sequence.work.reply(ended),
+        }
+    }
+
+    fn start_scoring(&mut self, job: Scoring) {
+        let (cache, n_read, logits) = self.remembered(&job.tokens[..job.from]);
+        let scores = Vec::with_capacity(job.tokens.len() - job.from);
+        let mut work = Work::Score { job, scores };
+        match logits.map(|mut logits| work.advance(self.isa, &self.tokenizer, &mut logits)) {
+            None | Some(Progress::More) => self.active.push(Sequence { work, cache, n_read }),
+            Some(ended) => work.reply(ended),
         }
     }
 
@@ -334,13 +341,16 @@ impl Job {
 impl Sequence {
     /// What to read in this round.
     fn next_steps(&self, i: usize, n_prompt_tokens: &mut usize, steps: &mut Vec<Step>) {
-        let (tokens, limit, wanted): (_, _, &dyn Fn(usize) -> bool) = match &self.work {
+        let (tokens, limit, wanted): (&[u32], _, &dyn Fn(usize) -> bool) = match &self.work {
             &Work::Write { last: Some(token), .. } => {
                 steps.push(Step { token, cache: i, position: self.n_read, logits: true });
                 return;
             }
             Work::Write { job, .. } => (&job.prompt, PROMPT_TOKENS, &|position| position + 1 == job.prompt.len()),
-            Work::Score { job, .. } => (&job.tokens, SCORED_TOKENS, &|_| true),
+            // Nothing follows the last one.
+            Work::Score { job, .. } => {
+                (&job.tokens[..job.tokens.len() - 1], SCORED_TOKENS, &|position| position + 1 >= job.from)
+            }
             Work::Watch { job, .. } => {
                 (&job.tokens, SCORED_TOKENS, &|position| job.places.binary_search(&position).is_ok())
             }
@@ -374,11 +384,11 @@ impl Work {
     fn advance(&mut self, isa: Isa, tokenizer: &Tokenizer, logits: &mut [f32]) -> Progress {
         match self {
             Self::Score { job, scores } => {
-                let Some(&token) = job.tokens.get(scores.len()) else { return Progress::Stopped };
+                let token = job.tokens[job.from + scores.len()];
                 let (logprob, rank) = logprob_and_rank(logits, token);
                 let measured = Some(Measured { logprob, rank, likeliest: best(logits) as u32 });
                 scores.push(TokenScore { token, measured });
-                Progress::More
+                if job.from + scores.len() == job.tokens.len() { Progress::Stopped } else { Progress::More }
             }
             Self::Watch { job, rows } => {
                 rows.push(logprobs(logits, &job.watched));

@@ -1,19 +1,21 @@
-//! A GGUF model that can be asked.
+//! A model in this process that can be asked.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
-use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
+use gradus_model::{Fault, FaultKind, Generate, Identity, Info, Measure, Message, Model, Raw, Score, Wire};
+use gradus_template::Template;
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::batch::{Batch, Job, Limits, Scoring, Watching, Writing, Written};
+use crate::chat;
+use crate::folder::{self, Folder};
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
-use crate::template::Template;
 use crate::tokenizer::Tokenizer;
 use crate::transformer::Transformer;
 
@@ -83,21 +85,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model. Takes some five seconds per gigabyte and core; the whole file is read, hashed and repacked.
+    /// Loads a GGUF file, or a folder of safetensors. Takes some five seconds per gigabyte and core; everything is read,
+    /// hashed and repacked.
     ///
     /// # Errors
-    /// If the file is unreadable, broken, or of a kind that is not supported.
+    /// If a file is unreadable, broken, or of a kind that is not supported.
     pub fn load(path: &Path, config: &EngineConfig) -> Result<Self, Error> {
-        let gguf = Gguf::open(path)?;
-        let tokenizer = Arc::new(Tokenizer::load(&gguf)?);
-        let template = match gguf.string("tokenizer.chat_template") {
-            Some(source) => {
-                let (beginning, end) = tokenizer.marks();
-                let template = Template::new(source, beginning, end);
-                Some(template.map_err(|error| gguf.bad(format!("its chat template: {error}")))?)
-            }
-            None => None,
-        };
+        let Opened { gguf, tokenizer, template, files } = Opened::open(path)?;
+        let tokenizer = Arc::new(tokenizer);
         let transformer = Transformer::load(&gguf, config.precision, config.isa)?;
         if transformer.shape.n_vocabulary != tokenizer.n_tokens() {
             return Err(gguf.bad(format!(
@@ -106,13 +101,13 @@ impl Engine {
                 transformer.shape.n_vocabulary
             )));
         }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let own = gguf.string("general.name").filter(|name| !name.is_empty()).unwrap_or(&stem);
-        let name = config.name.clone().unwrap_or_else(|| own.to_owned());
-        let hash = hash(path).map_err(|error| Error::Io { path: path.to_owned(), error })?;
-        let mark = match config.precision {
-            Precision::Q8 => "gguf",
-            Precision::F32 => "gguf-f32",
+        let name = config.name.clone().unwrap_or_else(|| chat::name(&gguf));
+        let hash = hash(&files)?;
+        let mark = match (gguf.is_folder(), config.precision) {
+            (false, Precision::Q8) => "gguf",
+            (false, Precision::F32) => "gguf-f32",
+            (true, Precision::Q8) => "safetensors",
+            (true, Precision::F32) => "safetensors-f32",
         };
         let identity = Identity { name, revision: format!("{mark}:{}", &hash[..16]) };
         let n_context = transformer.shape.n_context.min(config.n_context).max(2);
@@ -151,7 +146,7 @@ impl Engine {
             return Err(fault(FaultKind::BadRequest, "the model's file has no chat template".into()));
         };
         template
-            .render(messages)
+            .render(messages, true)
             .map_err(|error| fault(FaultKind::BadRequest, format!("the model's chat template: {error:#}")))
     }
 
@@ -166,9 +161,19 @@ impl Engine {
         if tokens.len() > self.n_context {
             return Err(self.too_long(tokens.len()));
         }
+        let mut scores = vec![TokenScore { token: tokens[0], measured: None }];
+        if tokens.len() > 1 {
+            scores.extend(self.measured(tokens.to_vec(), 1)?.await.map_err(|_| stopped())?);
+        }
+        Ok(scores)
+    }
+
+    /// The scores of known tokens from one of them on, when they will be there: at least 1, less than their number,
+    /// which fits the context.
+    pub(crate) fn measured(&self, tokens: Vec<u32>, from: usize) -> Result<oneshot::Receiver<Vec<TokenScore>>, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Score(Scoring { tokens: tokens.to_vec(), reply }))?;
-        answer.await.map_err(|_| stopped())
+        self.send(Job::Score(Scoring { tokens, from, reply }))?;
+        Ok(answer)
     }
 
     /// ln of the probabilities of the watched tokens behind some of the tokens, at temperature 1: a row for each place.
@@ -190,7 +195,7 @@ impl Engine {
         Ok(rows)
     }
 
-    fn broken(&self) -> Fault {
+    pub(crate) fn broken(&self) -> Fault {
         let message = format!("the logits of `{}` are not finite: its weights are broken", self.identity.name);
         fault(FaultKind::BadRequest, message)
     }
@@ -199,7 +204,15 @@ impl Engine {
         self.jobs.send(job).map_err(|_| stopped())
     }
 
-    fn too_long(&self, n: usize) -> Fault {
+    pub(crate) fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    pub(crate) fn n_context(&self) -> usize {
+        self.n_context
+    }
+
+    pub(crate) fn too_long(&self, n: usize) -> Fault {
         fault(
             FaultKind::ContextTooLong,
             format!("the prompt has {n} tokens, the context of `{}` {}", self.identity.name, self.n_context),
@@ -245,13 +258,18 @@ impl Model for Engine {
         self.step_scores(request).await.map(|scores| scores.to_raw())
     }
 
+    /// The same request gives the same bytes.
+    async fn measure(&self, request: &Measure) -> Result<Raw, Fault> {
+        self.token_scores(request).await.map(|scores| scores.to_raw())
+    }
+
     /// Known without asking.
     async fn capabilities(&self) -> Result<Capabilities, Fault> {
         let none = || Support::Refused("the embedded engine has no such thing".to_owned());
         Ok(Capabilities {
             logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
-            prompt_logprobs: Support::Yes("for step scores, of both labels exactly".to_owned()),
-            ranks: none(),
+            prompt_logprobs: Support::Yes("of each token, and of both labels of step scores exactly".to_owned()),
+            ranks: Support::Yes("of each token".to_owned()),
             echo: none(),
             several: none(),
             json_schema: none(),
@@ -291,9 +309,36 @@ impl Engine {
     }
 }
 
-fn hash(path: &Path) -> std::io::Result<String> {
+/// What a path leads to.
+struct Opened {
+    gguf: Gguf,
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    /// Every file that an answer depends on.
+    files: Vec<PathBuf>,
+}
+
+impl Opened {
+    fn open(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            let Folder { gguf, student, files } = folder::open(path)?;
+            let (tokenizer, template) = Tokenizer::of_folder(&gguf, student)?;
+            return Ok(Self { gguf, tokenizer, template, files });
+        }
+        let gguf = Gguf::open(path)?;
+        let tokenizer = Tokenizer::load(&gguf)?;
+        let template = chat::template(&gguf, &tokenizer)?;
+        Ok(Self { gguf, tokenizer, template, files: vec![path.to_owned()] })
+    }
+}
+
+/// One hash over the contents of files.
+fn hash(paths: &[PathBuf]) -> Result<String, Error> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    for path in paths {
+        let io = |error| Error::Io { path: path.clone(), error };
+        hasher.update_reader(File::open(path).map_err(io)?).map_err(io)?;
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -302,6 +347,6 @@ pub(crate) fn fault(kind: FaultKind, message: String) -> Fault {
 }
 
 /// Its thread is gone, which only a bug can bring about; nothing that is asked now will ever be answered.
-fn stopped() -> Fault {
+pub(crate) fn stopped() -> Fault {
     fault(FaultKind::ModelNotFound, "the embedded engine has stopped working".into())
 }

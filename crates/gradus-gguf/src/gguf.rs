@@ -1,7 +1,8 @@
 //! What is in a GGUF file? Reads the header, the metadata and the table of tensors, and hands out tensor bytes.
 //!
 //! Nothing a file declares is believed before it is checked against the length of the file, so a cut or
-//! mutated file gives an error and never a large allocation. What the values mean is left to others.
+//! mutated file gives an error and never a large allocation. What the values mean is left to others. What training
+//! writes, a folder, is presented in the same form (`folder.rs`).
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -42,19 +43,30 @@ pub struct TensorInfo {
     pub dims: Vec<usize>,
     /// How the numbers are packed.
     pub format: Format,
-    /// First byte in the file.
+    /// In which of the files.
+    file: usize,
+    /// First byte in it.
     offset: u64,
     /// Length in bytes.
     n_bytes: usize,
 }
 
-/// An open GGUF file.
+impl TensorInfo {
+    /// A tensor that is known to lie within a file; its numbers are not packed in blocks.
+    pub(crate) fn new(dims: Vec<usize>, format: Format, file: usize, offset: u64) -> Self {
+        let n_bytes = dims.iter().product::<usize>() * format.n_bytes();
+        Self { dims, format, file, offset, n_bytes }
+    }
+}
+
+/// An open GGUF file, or a folder that is presented as one.
 #[derive(Debug)]
 pub struct Gguf {
     path: PathBuf,
-    file: File,
+    files: Vec<File>,
     metadata: HashMap<String, Value>,
     tensors: HashMap<String, TensorInfo>,
+    is_folder: bool,
 }
 
 impl Gguf {
@@ -67,10 +79,25 @@ impl Gguf {
         let len = file.metadata().map_err(|error| Error::Io { path: path.to_owned(), error })?.len();
         let mut source = Source { path, reader: BufReader::new(&file), position: 0, len };
         let (metadata, tensors) = read_header(&mut source)?;
-        Ok(Self { path: path.to_owned(), file, metadata, tensors })
+        Ok(Self { path: path.to_owned(), files: vec![file], metadata, tensors, is_folder: false })
     }
 
-    /// Where the file is.
+    /// A folder's files under the names that a GGUF file would give to what is in them.
+    pub(crate) fn of_folder(
+        folder: &Path,
+        files: Vec<File>,
+        metadata: HashMap<String, Value>,
+        tensors: HashMap<String, TensorInfo>,
+    ) -> Self {
+        Self { path: folder.to_owned(), files, metadata, tensors, is_folder: true }
+    }
+
+    /// Whether it is a folder: its weights are in the order that training has them in.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.is_folder
+    }
+
+    /// Where the file or folder is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -136,7 +163,7 @@ impl Gguf {
         let info = self.tensors.get(name).ok_or_else(|| self.bad(format!("it has no tensor `{name}`")))?;
         let io = |error| Error::Io { path: self.path.clone(), error };
         let mut bytes = vec![0; info.n_bytes];
-        let mut file = &self.file;
+        let mut file = &self.files[info.file];
         file.seek(SeekFrom::Start(info.offset)).map_err(io)?;
         file.read_exact(&mut bytes).map_err(io)?;
         Ok(bytes)
@@ -160,7 +187,8 @@ impl Gguf {
 
     /// The error that this file is broken in some way.
     pub(crate) fn bad(&self, problem: String) -> Error {
-        Error::Malformed { path: self.path.clone(), problem }
+        let path = self.path.clone();
+        if self.is_folder { Error::Folder { path, problem } } else { Error::Malformed { path, problem } }
     }
 }
 
@@ -314,7 +342,7 @@ impl Source<'_> {
         }
         let n_bytes = n as usize / format.n_numbers() * format.n_bytes();
         let offset = self.u64()?;
-        Ok(TensorInfo { dims, format, offset, n_bytes })
+        Ok(TensorInfo { dims, format, file: 0, offset, n_bytes })
     }
 
     /// That so many things of at least so many bytes each can still come.

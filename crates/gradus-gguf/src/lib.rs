@@ -1,25 +1,31 @@
-//! Runs a GGUF model inside this process, behind the same [`gradus_model::Model`] as any endpoint.
+//! Runs a model inside this process, behind the same [`gradus_model::Model`] as any endpoint.
 //!
-//! [`Engine::load`] reads a file of the Llama family (`llama`, `qwen2`, `qwen3`); [`fetch`] gets the default model. Weights
+//! [`Engine::load`] reads a GGUF file of the Llama family (`llama`, `qwen2`, `qwen3`), or a folder of safetensors as
+//! training writes it; [`fetch`] gets the default model. Weights
 //! are held in 8 bits and multiplied by kernels made for this (`kernel.rs`); nothing but Rust is needed to build
 //! them. One thread works on all requests at once. A request's answer depends on the request alone: neither on
 //! what else is asked at the same time, nor on the number of threads, nor on the instruction set.
 
 mod batch;
+mod chat;
 mod dequant;
 mod engine;
 pub mod fetch;
+mod folder;
 mod gguf;
 mod kernel;
 mod matrix;
+mod measure;
+mod merges;
+mod safetensors;
 mod sample;
 mod score;
-mod template;
 mod tokenizer;
 mod transformer;
 
 use std::path::PathBuf;
 
+pub use crate::chat::GgufChat;
 pub use crate::engine::{Engine, EngineConfig, Measured, TokenScore};
 pub use crate::kernel::Isa;
 pub use crate::matrix::Precision;
@@ -40,6 +46,14 @@ pub enum Error {
     #[error("{} is not a usable GGUF file: {problem}", path.display())]
     Malformed {
         /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Something is missing or wrong in a folder as training writes it.
+    #[error("{} is not usable as a model: {problem}", path.display())]
+    Folder {
+        /// Which folder, or which file in it.
         path: PathBuf,
         /// What is wrong.
         problem: String,

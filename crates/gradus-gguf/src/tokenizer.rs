@@ -1,30 +1,26 @@
-//! Which tokens is a text? Byte-pair encoding as the file's metadata describe it (`tokenizer.ggml.*`).
+//! Which tokens is a text? As a GGUF file's metadata or a folder's `tokenizer.json` say.
 //!
-//! The merges are those of the GPT-2 family: text is cut into words by a rule that has a name, and pairs within a
-//! word are joined in the order of the merges. Other kinds of tokenizers (SentencePiece) are refused.
+//! Tokens are those of the GPT-2 family, byte pairs that were joined (`merges.rs`); other kinds of tokenizers
+//! (SentencePiece) are refused.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
+use gradus_template::{StudentFiles, Template};
 use regex::Regex;
 
 use crate::Error;
 use crate::gguf::{Gguf, Value};
+use crate::merges::{Merges, Words};
 
 /// Turns text into tokens and back.
 #[derive(Debug)]
 pub struct Tokenizer {
     /// What each token stands for.
     pieces: Vec<Vec<u8>>,
-    ids: HashMap<Vec<u8>, u32>,
-    /// Rank and result of each pair that is joined.
-    merges: HashMap<(u32, u32), (u32, u32)>,
     /// Control tokens: found in text as a whole, never part of an answer.
     control: Vec<bool>,
-    /// Finds control and user-defined tokens; of two at the same place the longer.
-    special: Option<Regex>,
-    bytes: [Option<u32>; 256],
-    words: Words,
+    encoder: Encoder,
     beginning: Option<u32>,
     /// End of text, of a turn, of a message.
     ends: Vec<u32>,
@@ -32,15 +28,16 @@ pub struct Tokenizer {
     end_text: String,
 }
 
-/// How text is cut into words before merging.
+/// What takes a text apart.
 #[derive(Debug)]
-struct Words {
-    rule: Regex,
-    /// Digits are words of their own before the rule applies.
-    digits_first: bool,
-    /// A word that is a token is not taken apart.
-    whole_words: bool,
+enum Encoder {
+    Merges(Box<Merges>),
+    /// `tokenizer.json`, as the trainer reads it.
+    Json(Box<gradus_template::Tokenizer>),
 }
+
+/// Names of control tokens that end a generation, whatever the files say.
+const ENDS: [&str; 6] = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>"];
 
 impl Tokenizer {
     /// Reads a file's vocabulary, merges, and special tokens.
@@ -137,7 +134,7 @@ impl Tokenizer {
             (id < tokens.len() as u64).then_some(id as u32)
         };
         let mut ends: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(token_id).collect();
-        for name in ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>", "<|end|>"] {
+        for name in ENDS {
             if let Some(&id) = plain.get(name)
                 && control[id as usize]
             {
@@ -148,18 +145,62 @@ impl Tokenizer {
         ends.dedup();
         let text = |id: Option<u32>| id.map_or(String::new(), |id| tokens[id as usize].to_owned());
         Ok(Self {
-            words,
-            special,
-            bytes,
-            merges,
+            encoder: Encoder::Merges(Box::new(Merges { ids, merges, special, bytes, words })),
             control,
             beginning: token_id("bos").filter(|_| gguf.flag("tokenizer.ggml.add_bos_token") == Some(true)),
             beginning_text: text(token_id("bos")),
             end_text: text(token_id("eos")),
             ends,
-            ids,
             pieces,
         })
+    }
+
+    /// The tokenizer of a folder, and its chat template. Numbers that no token has are control tokens of nothing: the
+    /// matrices of some models have more rows than their vocabulary.
+    ///
+    /// # Errors
+    /// If the tokens are of another kind, or more than the weights are for.
+    pub(crate) fn of_folder(gguf: &Gguf, student: StudentFiles) -> Result<(Self, Option<Template>), Error> {
+        let beginning_text = student.beginning().unwrap_or_default().to_owned();
+        let (template, tokenizer, end_texts) = student.into_parts();
+        let unsupported = |what: String| Error::Unsupported { path: gguf.path().to_owned(), what };
+        if !tokenizer.is_byte_level() {
+            return Err(unsupported("a tokenizer whose tokens are no byte pairs (`tokenizer.json`)".into()));
+        }
+        let n_vocabulary = gguf.tensor("token_embd.weight").and_then(|info| info.dims.last().copied()).unwrap_or(0);
+        let byte_of = bytes_by_character();
+        let mut pieces = vec![Vec::new(); n_vocabulary];
+        let mut control = vec![true; n_vocabulary];
+        for token in tokenizer.vocabulary() {
+            let id = token.id as usize;
+            if id >= n_vocabulary {
+                return Err(gguf.bad(format!("tokenizer.json has a token {id}, the weights are for {n_vocabulary}")));
+            }
+            pieces[id] = if token.is_added {
+                token.text.into_bytes()
+            } else {
+                let bytes = token.text.chars().map(|c| byte_of.get(&c).copied()).collect::<Option<Vec<u8>>>();
+                bytes.ok_or_else(|| unsupported(format!("the token `{}`, which is no byte pair", token.text)))?
+            };
+            control[id] = token.is_special;
+        }
+        let mut ends: Vec<u32> = end_texts.iter().filter_map(|end| tokenizer.id(end)).collect();
+        let known = ENDS.into_iter().filter_map(|end| tokenizer.id(end));
+        ends.extend(known.filter(|&id| control[id as usize]));
+        ends.sort_unstable();
+        ends.dedup();
+        let end_text = end_texts.into_iter().next().unwrap_or_default();
+        // The template writes the beginning itself where there is to be one, as for the trainer.
+        let tokenizer = Self {
+            pieces,
+            control,
+            encoder: Encoder::Json(Box::new(tokenizer)),
+            beginning: None,
+            ends,
+            beginning_text,
+            end_text,
+        };
+        Ok((tokenizer, template))
     }
 
     /// Tokens in the vocabulary.
@@ -169,17 +210,11 @@ impl Tokenizer {
 
     /// The tokens of a text; special tokens written out in the text become such tokens.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let mut tokens = Vec::new();
-        let mut at = 0;
-        if let Some(special) = &self.special {
-            for found in special.find_iter(text) {
-                self.encode_plain(&text[at..found.start()], &mut tokens);
-                tokens.push(self.ids[found.as_str().as_bytes()]);
-                at = found.end();
-            }
+        match &self.encoder {
+            Encoder::Merges(merges) => merges.encode(text),
+            // A vocabulary with a token for every byte takes everything apart; one without leaves nothing here.
+            Encoder::Json(tokenizer) => tokenizer.encode(text).unwrap_or_default(),
         }
-        self.encode_plain(&text[at..], &mut tokens);
-        tokens
     }
 
     /// As [`Tokenizer::encode`], with the token that begins a text where the file wants one and the text has none.
@@ -214,116 +249,14 @@ impl Tokenizer {
         self.ends.contains(&token)
     }
 
+    /// The texts of the tokens that end a generation.
+    pub fn ends(&self) -> Vec<String> {
+        self.ends.iter().map(|&id| String::from_utf8_lossy(self.piece(id)).into_owned()).collect()
+    }
+
     /// The texts of the tokens that begin and end a text (empty where there is none), for the chat template.
     pub fn marks(&self) -> (&str, &str) {
         (&self.beginning_text, &self.end_text)
-    }
-
-    fn encode_plain(&self, text: &str, tokens: &mut Vec<u32>) {
-        if self.words.digits_first {
-            let mut at = 0;
-            for (i, c) in text.char_indices().filter(|(_, c)| c.is_numeric()) {
-                self.encode_words(&text[at..i], tokens);
-                at = i + c.len_utf8();
-                self.encode_word(&text[i..at], tokens);
-            }
-            self.encode_words(&text[at..], tokens);
-        } else {
-            self.encode_words(text, tokens);
-        }
-    }
-
-    fn encode_words(&self, text: &str, tokens: &mut Vec<u32>) {
-        let mut at = 0;
-        while at < text.len() {
-            let end = self.words.next(text, at);
-            self.encode_word(&text[at..end], tokens);
-            at = end;
-        }
-    }
-
-    fn encode_word(&self, word: &str, tokens: &mut Vec<u32>) {
-        if self.words.whole_words
-            && let Some(&id) = self.ids.get(word.as_bytes())
-        {
-            tokens.push(id);
-            return;
-        }
-        // A list linked both ways, and the pairs that could be joined, the first in rank and place on top.
-        let mut pieces: Vec<Piece> = Vec::with_capacity(word.len());
-        for id in word.bytes().filter_map(|byte| self.bytes[byte as usize]) {
-            let at = pieces.len();
-            pieces.push(Piece { id, before: at.wrapping_sub(1), after: at + 1 });
-        }
-        let mut queue = BinaryHeap::new();
-        let push = |queue: &mut BinaryHeap<_>, pieces: &[Piece], left: usize| {
-            let right = pieces.get(left).map_or(usize::MAX, |piece| piece.after);
-            if let (Some(a), Some(b)) = (pieces.get(left), pieces.get(right))
-                && let Some(&(rank, joined)) = self.merges.get(&(a.id, b.id))
-            {
-                queue.push(Reverse((rank, left, right, (a.id, b.id), joined)));
-            }
-        };
-        for left in 0..pieces.len() {
-            push(&mut queue, &pieces, left);
-        }
-        while let Some(Reverse((_, left, right, pair, joined))) = queue.pop() {
-            // One of the two may have been joined with another meanwhile.
-            if pieces[left].after != right || (pieces[left].id, pieces[right].id) != pair {
-                continue;
-            }
-            let after = pieces[right].after;
-            pieces[right].id = GONE;
-            pieces[left] = Piece { id: joined, after, ..pieces[left] };
-            if let Some(next) = pieces.get_mut(after) {
-                next.before = left;
-            }
-            push(&mut queue, &pieces, pieces[left].before);
-            push(&mut queue, &pieces, left);
-        }
-        tokens.extend(pieces.iter().map(|piece| piece.id).filter(|&id| id != GONE));
-    }
-}
-
-/// A part of a word while it is put together; neighbours by their places.
-#[derive(Debug, Clone, Copy)]
-struct Piece {
-    id: u32,
-    before: usize,
-    after: usize,
-}
-
-/// Stands for a piece that was joined to the one before.
-const GONE: u32 = u32::MAX;
-
-impl Words {
-    /// The rules by the names that GGUF files use.
-    fn named(name: &str) -> Option<Self> {
-        // Letters, digits and the rest, each with one space before it.
-        const GPT2: &str = r"^(?:'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+)";
-        const CONTRACTIONS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+";
-        const REST: &str = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+";
-        let (rule, digits_first, whole_words) = match name {
-            "default" | "gpt-2" | "gpt2" => (GPT2.to_owned(), false, false),
-            "smollm" => (GPT2.to_owned(), true, false),
-            "qwen2" | "deepseek-r1-qwen" => (format!(r"^(?:{CONTRACTIONS}|\p{{N}}|{REST})"), false, false),
-            "llama-bpe" | "llama3" | "llama-v3" => (format!(r"^(?:{CONTRACTIONS}|\p{{N}}{{1,3}}|{REST})"), false, true),
-            _ => return None,
-        };
-        Some(Self { rule: Regex::new(&rule).expect("the rules are well-formed"), digits_first, whole_words })
-    }
-
-    /// Where the word that starts at `at` ends.
-    fn next(&self, text: &str, at: usize) -> usize {
-        let rest = &text[at..];
-        if let Some(found) = self.rule.find(rest) {
-            return at + found.end();
-        }
-        // White space up to the last one before a word, which belongs to that word (`\s+(?!\S)|\s+`).
-        let spaces = rest.char_indices().take_while(|(_, c)| c.is_whitespace());
-        let (n, last) = spaces.fold((0, 0), |(n, _), (i, _)| (n + 1, i));
-        let end = rest.char_indices().nth(n.max(1)).map_or(rest.len(), |(i, _)| i);
-        if n > 1 && end < rest.len() { at + last } else { at + end }
     }
 }
 
@@ -337,39 +270,4 @@ fn bytes_by_character() -> HashMap<char, u8> {
             (char::from_u32(code).expect("below the surrogates"), byte)
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The expected words are those that Python's `regex` finds with the original patterns.
-    fn check(rule: &str, expected: &str) {
-        let words = Words::named(rule).unwrap();
-        let text = expected.replace('|', "");
-        let (mut at, mut found) = (0, Vec::new());
-        while at < text.len() {
-            let end = words.next(&text, at);
-            found.push(&text[at..end]);
-            at = end;
-        }
-        assert_eq!(found.join("|"), expected, "{rule}");
-    }
-
-    #[test]
-    fn text_is_cut_into_words_as_by_the_original_rules() {
-        check(
-            "gpt-2",
-            "I|'|LL| say| | it|'s|\n\n | 12345| x|\u{b2}|+|y|_|1|;|\r\n|\t|na\u{ef}ve| | \u{e9}| 中文|\u{a0}|end|  ",
-        );
-        check("gpt-2", "  \n | a|\n ");
-        check("gpt-2", "'s|'t| !!|\n|\n|?| | 7| 8");
-        check(
-            "qwen2",
-            "I|'LL| say| | it|'s|\n\n| | |1|2|3|4|5| x|\u{b2}|+y|_|1|;\r\n|\tna\u{ef}ve| | \u{e9}| 中文|\u{a0}end|  ",
-        );
-        check("qwen2", "  \n| | a|\n| ");
-        check("qwen2", "'s|'t| !!\n\n|?| | |7| |8");
-        check("llama-bpe", "it|'s|\n\n| | |123|45| x|\u{b2}|+y|_|1|;\r\n|\tna\u{ef}ve");
-    }
 }

@@ -10,7 +10,7 @@ use half::slice::HalfFloatSliceExt;
 
 use crate::Error;
 use crate::dequant::Format;
-use crate::gguf::Gguf;
+use crate::gguf::{Gguf, Value};
 use crate::kernel::{self, Attention, Isa, PAGE};
 use crate::matrix::{Activations, Matrix, Precision, Products, Workers};
 
@@ -26,7 +26,7 @@ pub(crate) struct Shape {
     n_kv_heads: usize,
     head_dim: usize,
     n_rotated: usize,
-    /// Pairs of a rotation: neighbours (llama) or halves (all others).
+    /// Pairs of a rotation: neighbours (llama, whose rows are put in that order for GGUF) or halves (all others).
     neighbours: bool,
     epsilon: f32,
     rope_base: f64,
@@ -94,10 +94,25 @@ impl Shape {
             n_kv_heads,
             head_dim,
             n_rotated,
-            neighbours: architecture == "llama",
+            neighbours: architecture == "llama" && !gguf.is_folder(),
             epsilon: gguf.number(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-5) as f32,
             rope_base: gguf.number(&key("rope.freq_base")).unwrap_or(10_000.0),
             rope_scale,
+        })
+    }
+
+    /// What the frequency of each pair is divided by: a tensor of a GGUF file, computed for a folder.
+    fn rope_factors(&self, gguf: &Gguf) -> Result<Vec<f64>, Error> {
+        let n = self.n_rotated / 2;
+        if gguf.tensor("rope_freqs.weight").is_some() {
+            return Ok(gguf.floats("rope_freqs.weight", n)?.into_iter().map(f64::from).collect());
+        }
+        let architecture = gguf.string("general.architecture").unwrap_or_default();
+        Ok(match gguf.array(&format!("{architecture}.rope.factors")) {
+            Some(factors) if factors.len() == n => {
+                factors.iter().map(|factor| if let Value::F64(factor) = factor { *factor } else { 1.0 }).collect()
+            }
+            _ => vec![1.0; n],
         })
     }
 
@@ -175,14 +190,11 @@ impl Transformer {
     pub(crate) fn load(gguf: &Gguf, precision: Precision, isa: Isa) -> Result<Self, Error> {
         let shape = Shape::read(gguf)?;
         let width = shape.width;
-        let factors = match gguf.tensor("rope_freqs.weight") {
-            Some(_) => gguf.floats("rope_freqs.weight", shape.n_rotated / 2)?,
-            None => vec![1.0; shape.n_rotated / 2],
-        };
+        let factors = shape.rope_factors(gguf)?;
         let frequencies = (factors.iter().enumerate())
             .map(|(i, &factor)| {
                 let exponent = -2.0 * i as f64 / shape.n_rotated as f64;
-                shape.rope_base.powf(exponent) / shape.rope_scale / f64::from(factor)
+                shape.rope_base.powf(exponent) / shape.rope_scale / factor
             })
             .collect();
         let mut layers = Vec::new();

@@ -1,5 +1,6 @@
 //! Scores of steps: against the forward pass on paper, and by the default model where it is in the cache.
 
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
 mod tiny;
 
 use gradus_gguf::fetch::{CacheVariables, cached_smollm2};

@@ -1,9 +1,10 @@
 //! Fetches files of models and datasets from the Hugging Face hub, or a mirror of it, over plain HTTPS.
 //!
 //! Files land where the hub's own client keeps them (`$HF_HOME/hub/models--OWNER--NAME/{blobs,refs,snapshots}`, and
-//! `datasets--OWNER--NAME` for datasets), so each finds what the other fetched. A download that broke off is continued, and nothing is used whose SHA-256 is not what
-//! the hub says.
+//! `datasets--OWNER--NAME` for datasets), so each finds what the other fetched. A download that broke off is continued, and nothing is used whose checksum is not what
+//! the hub says: SHA-256 of large files, git's SHA-1 of small ones.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RANGE};
 use reqwest::{Client, Response, StatusCode, redirect};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Tries of one download; each goes on where the one before broke off.
@@ -120,7 +122,7 @@ pub enum FetchError {
         problem: String,
     },
     /// The bytes are not those that the hub announced.
-    #[error("{url} has the SHA-256 {found}, the hub says {expected}")]
+    #[error("{url} has the checksum {found}, the hub says {expected}")]
     Checksum {
         /// What was asked for.
         url: String,
@@ -166,11 +168,41 @@ pub async fn fetch_hub(file: &HubFile, variables: &HubVariables) -> Result<PathB
     let token = variables.hf_token.clone().or_else(|| fs::read_to_string(home.join("token")).ok());
     let download = Download { url, token, cache };
     let announced = download.announced().await?;
-    let blob = download.cache.join("blobs").join(&announced.sha256);
+    let blob = download.cache.join("blobs").join(&announced.checksum);
     if !blob.exists() {
         download.fetch(&announced, &blob).await?;
     }
     download.publish(&announced, &blob, &file.path)
+}
+
+/// The folder with those of a model's files that exist, all of one commit; the first must.
+///
+/// # Errors
+/// As [`fetch_hub`].
+pub async fn fetch_folder(repository: &str, names: &[&str], variables: &HubVariables) -> Result<PathBuf, FetchError> {
+    let mut folders = BTreeSet::new();
+    // Where a new commit shows up among cached files, the second round fetches those of it.
+    for _ in 0..2 {
+        folders.clear();
+        for (at, name) in names.iter().enumerate() {
+            let file: HubFile = format!("{repository}/{name}").parse()?;
+            match fetch_hub(&file, variables).await {
+                Ok(path) => folders.extend(path.parent().map(Path::to_owned)),
+                Err(FetchError::Refused { status: StatusCode::NOT_FOUND, .. } | FetchError::Offline { .. })
+                    if at > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if folders.len() == 1 {
+            break;
+        }
+    }
+    let folder = folders.pop_first().expect("the first file is there");
+    if folders.is_empty() {
+        return Ok(folder);
+    }
+    let problem = "the repository changes while its files are fetched".to_owned();
+    Err(FetchError::Network { url: repository.to_owned(), cache: folder, problem })
 }
 
 /// What `refs/main` points to, if it is complete.
@@ -190,7 +222,8 @@ struct Download {
 /// What the hub says about the file before it comes.
 struct Announced {
     commit: String,
-    sha256: String,
+    /// SHA-256, or git's SHA-1, in hexadecimal digits.
+    checksum: String,
 }
 
 impl Download {
@@ -226,8 +259,8 @@ impl Download {
         let commit = text("x-repo-commit");
         let hexadecimal = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_hexdigit());
         match etag {
-            Some(sha256) if hexadecimal(&commit) => Ok(Announced { commit, sha256 }),
-            _ => Err(self.failed("the answer names no commit and SHA-256, as the hub does for large files".into())),
+            Some(checksum) if hexadecimal(&commit) => Ok(Announced { commit, checksum }),
+            _ => Err(self.failed("the answer names no commit and checksum, as the hub does".into())),
         }
     }
 
@@ -243,11 +276,12 @@ impl Download {
                 return Err(error);
             }
         }
-        let found = sha256(&part).map_err(|error| FetchError::Io { path: part.clone(), error })?;
-        if found != announced.sha256 {
+        let found =
+            checksum_of(&part, &announced.checksum).map_err(|error| FetchError::Io { path: part.clone(), error })?;
+        if found != announced.checksum {
             // What is wrong in it is unknown: the next download starts anew.
             fs::remove_file(&part).map_err(|error| FetchError::Io { path: part.clone(), error })?;
-            return Err(FetchError::Checksum { url: self.url.clone(), expected: announced.sha256.clone(), found });
+            return Err(FetchError::Checksum { url: self.url.clone(), expected: announced.checksum.clone(), found });
         }
         fs::rename(&part, blob).map_err(|error| FetchError::Io { path: blob.to_owned(), error })
     }
@@ -282,7 +316,7 @@ impl Download {
         self.make_parent(&place)?;
         if !place.exists() {
             let up = "../".repeat(path.split('/').count() + 1);
-            link(blob, Path::new(&format!("{up}blobs/{}", announced.sha256)), &place)
+            link(blob, Path::new(&format!("{up}blobs/{}", announced.checksum)), &place)
                 .map_err(|error| FetchError::Io { path: place.clone(), error })?;
         }
         let main = self.cache.join("refs").join("main");
@@ -319,16 +353,26 @@ impl Download {
     }
 }
 
-/// The SHA-256 in `x-linked-etag` (files in large-file storage) or `etag`.
+/// The checksum in `x-linked-etag` or `etag`: SHA-256 of files in large-file storage, git's SHA-1 of others.
 fn checksum(headers: &HeaderMap) -> Option<String> {
     let tag = headers.get("x-linked-etag").or_else(|| headers.get("etag"))?.to_str().ok()?;
     let tag = tag.trim_start_matches("W/").trim_matches('"');
-    (tag.len() == 64 && tag.chars().all(|c| c.is_ascii_hexdigit())).then(|| tag.to_ascii_lowercase())
+    ([64, 40].contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_hexdigit())).then(|| tag.to_ascii_lowercase())
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
+/// The checksum of a file, of the kind of the one that is expected.
+fn checksum_of(path: &Path, expected: &str) -> io::Result<String> {
+    let file = File::open(path)?;
+    if expected.len() == 64 {
+        return digest(file, Sha256::new());
+    }
+    // What git hashes: the kind of the object and its length, then the contents.
+    let mut hasher = Sha1::new();
+    hasher.update(format!("blob {}\0", file.metadata()?.len()));
+    digest(file, hasher)
+}
+
+fn digest(mut file: File, mut hasher: impl Digest) -> io::Result<String> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {

@@ -5,9 +5,11 @@
 //! [`Completion`] of them, the one normal form of every server's dialect.
 
 pub mod capability;
+pub mod chat;
 mod fault;
 pub mod fetch;
 pub mod limit;
+pub mod measure;
 pub mod mock;
 pub mod name;
 pub mod openai;
@@ -16,13 +18,14 @@ pub mod price;
 mod read;
 pub mod replay;
 pub mod score;
-mod think;
+pub mod think;
 mod zeroeval;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capability::Capabilities;
+pub use crate::measure::{Local, Measure, TokenScores};
 pub use crate::score::{Score, ScoreForm, Scores, StepScore};
 
 /// Who speaks in a message.
@@ -96,6 +99,8 @@ pub enum Wire {
     CompletionJson,
     /// Scores as this crate writes them itself: replay, the embedded engine.
     ScoresJson,
+    /// Scores of tokens as this crate writes them itself, whoever gave them.
+    TokensJson,
 }
 
 /// An answer as it came.
@@ -238,6 +243,12 @@ pub trait Model: Send + Sync {
     /// [`Raw::read_scores`] accepts.
     async fn score(&self, _request: &Score) -> Result<Raw, Fault> {
         Err(Fault::new(FaultKind::BadRequest, format!("`{}` cannot score steps", self.identity().name)))
+    }
+
+    /// One try of one measurement, as [`Model::generate`] is of a generation. What it gives,
+    /// [`Raw::read_tokens`] accepts.
+    async fn measure(&self, _request: &Measure) -> Result<Raw, Fault> {
+        Err(Fault::new(FaultKind::BadRequest, format!("`{}` cannot measure texts", self.identity().name)))
     }
 
     /// What it can do beside plain generations, found out with [`Capabilities::N_REQUESTS`] tiny requests, which

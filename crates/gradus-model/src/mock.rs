@@ -1,13 +1,14 @@
 //! A server that pretends to be a model: for demonstrations, tests and measurements.
 //!
 //! It speaks the OpenAI chat-completion protocol under any model name, streaming or not, scores steps in the
-//! forms of process reward models ([`MockPrm`]), and gives the same answer to the same request, whenever and
+//! forms of process reward models ([`MockPrm`]), measures texts (`/tokenize`, `prompt_logprobs`), and gives the same answer to the same request, whenever and
 //! in whatever order it comes ([`reply`]). Faults come only
 //! if asked for, each drawn from a seed and the number of the request. It runs on a thread of its own, so
 //! that neither the caller's runtime nor a paused clock touches it.
 //!
 //! `GET /stats` tells what has been asked, as JSON: see [`Stats`].
 
+mod measure;
 pub mod reply;
 mod score;
 
@@ -92,6 +93,10 @@ pub struct MockLacks {
     pub logprobs: bool,
     /// Log-probabilities of the prompt.
     pub prompt_logprobs: bool,
+    /// Ranks beside them.
+    pub ranks: bool,
+    /// The routes `/tokenize` and `/detokenize`, which are then not found.
+    pub tokenize: bool,
     /// Several answers to one request.
     pub n: bool,
     /// Answers that fit a JSON schema.
@@ -299,6 +304,8 @@ fn router(server: Arc<Server>) -> Router {
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completion))
         .route("/pooling", post(pooling))
+        .route("/tokenize", post(tokenize))
+        .route("/detokenize", post(detokenize))
         .route("/v1/models", get(models))
         .route("/health", get(|| async { "" }))
         .route("/version", get(|| async { axum::Json(json!({ "version": env!("CARGO_PKG_VERSION") })) }))
@@ -336,6 +343,8 @@ enum Route {
     Chat,
     Completion,
     Pooling,
+    Tokenize,
+    Detokenize,
 }
 
 async fn chat(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
@@ -348,9 +357,27 @@ async fn completion(State(server): State<Arc<Server>>, headers: HeaderMap, body:
 
 async fn pooling(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
     if server.config.lacks.pooling {
-        return (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response();
+        return not_found();
     }
     answer(&server, Route::Pooling, &headers, body).await
+}
+
+async fn tokenize(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    if server.config.lacks.tokenize {
+        return not_found();
+    }
+    answer(&server, Route::Tokenize, &headers, body).await
+}
+
+async fn detokenize(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> Response {
+    if server.config.lacks.tokenize {
+        return not_found();
+    }
+    answer(&server, Route::Detokenize, &headers, body).await
+}
+
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, axum::Json(json!({ "detail": "Not Found" }))).into_response()
 }
 
 async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes) -> Response {
@@ -375,7 +402,11 @@ async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes)
     };
     let _in_flight = InFlight(&server.counters);
 
-    let read = if route == Route::Completion { Request::read_completion(&body) } else { Request::read(&body) };
+    let read = match route {
+        Route::Chat | Route::Pooling => Request::read(&body),
+        Route::Completion => Request::read_completion(&body),
+        Route::Tokenize | Route::Detokenize => Request::read_tokenize(&body),
+    };
     let mut request = match read {
         Ok(mut request) => {
             request.forget(config.lacks);
@@ -388,7 +419,8 @@ async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes)
         return refusal(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "too many requests a second", Some(wait));
     }
     let prompt_tokens = request.prompt_tokens();
-    if prompt_tokens >= u64::from(config.max_model_len) {
+    let reads = !matches!(route, Route::Tokenize | Route::Detokenize);
+    if reads && prompt_tokens >= u64::from(config.max_model_len) {
         let message = format!(
             "This model's maximum context length is {} tokens. However, your messages resulted in {prompt_tokens} tokens.",
             config.max_model_len
@@ -423,12 +455,12 @@ async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes)
         _ => {}
     }
 
-    let mut replies = config.replies.all(&request);
+    let mut replies = if reads && request.prompts.is_none() { config.replies.all(&request) } else { Vec::new() };
     let truncated = config.faults.truncated;
     if truncated > 0.0
         && reply::unit(&[b"cut", &config.faults.seed.to_le_bytes(), &body_hash.to_le_bytes()]) < truncated
     {
-        replies[0].truncate();
+        replies.iter_mut().take(1).for_each(Reply::truncate);
     }
     if let Some(name) = &config.answers_as {
         request.model.clone_from(name);
@@ -436,7 +468,12 @@ async fn answer(server: &Server, route: Route, headers: &HeaderMap, body: Bytes)
     let kind = if request.stream { "text/event-stream" } else { "application/json" };
     let bytes = match route {
         Route::Pooling => config.prm.pooling(&request),
-        Route::Completion => config.prm.completion(&request, replies[0].content()),
+        Route::Completion => match &request.prompts {
+            Some(prompts) => measure::completion(&request, prompts, !config.lacks.ranks),
+            None => config.prm.completion(&request, replies[0].content(), !config.lacks.ranks),
+        },
+        Route::Tokenize => measure::tokenized(&request, config.max_model_len),
+        Route::Detokenize => measure::detokenized(&request),
         Route::Chat if request.stream => replies[0].to_sse(&request),
         Route::Chat if MockPrm::asks_label(&request) => config.prm.label(&request),
         Route::Chat => Reply::all_to_json(&replies, &request),

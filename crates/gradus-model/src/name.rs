@@ -26,6 +26,11 @@ pub enum ModelName {
         /// The file.
         path: PathBuf,
     },
+    /// `dir:PATH`: the embedded engine with a folder of safetensors as training writes it.
+    Dir {
+        /// The folder.
+        path: PathBuf,
+    },
     /// `hf:OWNER/REPO/FILE.gguf`: the embedded engine with a file that is fetched first.
     Hf {
         /// `OWNER/REPO`.
@@ -41,7 +46,7 @@ pub enum ModelName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{name}` names no model: {why}; \
-     accepted are openai:URL#MODEL, replay:FILE#MODEL, gguf:PATH, hf:OWNER/REPO/FILE.gguf, smollm2, and a bare http(s):// URL"
+     accepted are openai:URL#MODEL, replay:FILE#MODEL, gguf:PATH, dir:PATH, hf:OWNER/REPO/FILE.gguf, smollm2, and a bare http(s):// URL"
 )]
 pub struct BadModelName {
     /// What was given, passwords left out.
@@ -78,6 +83,8 @@ impl FromStr for ModelName {
             },
             "gguf" if rest.is_empty() => Err(bad("the file is missing")),
             "gguf" => Ok(ModelName::Gguf { path: rest.into() }),
+            "dir" if rest.is_empty() => Err(bad("the folder is missing")),
+            "dir" => Ok(ModelName::Dir { path: rest.into() }),
             "hf" => {
                 let mut parts = rest.splitn(3, '/');
                 let (Some(owner), Some(repo), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
@@ -128,6 +135,7 @@ impl fmt::Display for ModelName {
             ModelName::OpenAi { url, model: None } => f.write_str(&without_password(url)),
             ModelName::Replay { file, model } => write!(f, "replay:{}#{model}", file.display()),
             ModelName::Gguf { path } => write!(f, "gguf:{}", path.display()),
+            ModelName::Dir { path } => write!(f, "dir:{}", path.display()),
             ModelName::Hf { repo, file } => write!(f, "hf:{repo}/{file}"),
             ModelName::SmolLm2 => f.write_str("smollm2"),
         }
@@ -146,6 +154,7 @@ mod tests {
             "http://localhost:8000/v1",
             "replay:a#b/recordings.jsonl.zst#openai/o1-mini-2024-09-12",
             "gguf:models/a#b.gguf",
+            "dir:out/student-sft/checkpoint-12",
             "hf:owner/repo/sub/file.gguf",
             "smollm2",
         ] {
@@ -170,6 +179,7 @@ mod tests {
             ("replay:#m", "file is missing"),
             ("replay:f#", "the model after `#` is missing"),
             ("gguf:", "the file is missing"),
+            ("dir:", "the folder is missing"),
             ("hf:owner/repo", "with `/` between"),
             ("hf:owner/repo/file.bin", "`.gguf`"),
             ("hf:owner/../file.gguf", "empty or `..`"),

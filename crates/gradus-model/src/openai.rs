@@ -5,6 +5,7 @@
 //! kept ([`crate::limit`]), and each failure is named ([`FaultKind`]).
 
 mod capability;
+mod measure;
 mod score;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::capability::Capabilities;
 use crate::fault::{Said, duration, excerpt, seconds_checked};
 use crate::limit::{Limiter, Limits, Outcome, Permit};
-use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Message, Model, Raw, Score, Wire};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Measure, Message, Model, Raw, Score, Wire};
 
 /// A value that is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -526,6 +527,10 @@ impl Model for OpenAi {
 
     async fn score(&self, request: &Score) -> Result<Raw, Fault> {
         self.scores(request).await.map(|(raw, _)| raw)
+    }
+
+    async fn measure(&self, request: &Measure) -> Result<Raw, Fault> {
+        self.token_scores(request).await.map(|scores| scores.to_raw())
     }
 
     async fn capabilities(&self) -> Result<Capabilities, Fault> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::capability::Capabilities;
 use crate::openai::OpenAi;
-use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Model, Raw, Score};
+use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Measure, Model, Raw, Score};
 
 /// Bytes of a prompt that decide where it goes: enough to tell questions apart behind a long instruction.
 const PREFIX: usize = 4096;
@@ -124,6 +124,13 @@ impl Model for Pool {
         replica.outstanding.fetch_add(1, Ordering::Relaxed);
         let _outstanding = Outstanding(&replica.outstanding);
         replica.model.score(request).await
+    }
+
+    async fn measure(&self, request: &Measure) -> Result<Raw, Fault> {
+        let replica = self.choose(request.messages.iter().map(|message| message.content.as_str()));
+        replica.outstanding.fetch_add(1, Ordering::Relaxed);
+        let _outstanding = Outstanding(&replica.outstanding);
+        replica.model.measure(request).await
     }
 
     /// What all replicas do.

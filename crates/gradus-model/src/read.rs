@@ -36,7 +36,7 @@ impl Raw {
         let read = match self.wire {
             Wire::ChatJson => read_json(&self.body, ahead),
             Wire::ChatSse => read_sse(&self.body, ahead),
-            Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson => {
+            Wire::PoolingJson | Wire::CompletionJson | Wire::ScoresJson | Wire::TokensJson => {
                 Err(Fault::new(FaultKind::Transient, "expected a chat completion, found scores"))
             }
         };

@@ -1,8 +1,8 @@
 //! A model that answers from a recording: real runs without a model.
 //!
 //! A recording is JSONL, perhaps compressed (`.zst`, `.gz`), one answer a row:
-//! `{question_id, model, sample?, response, format?, meta?}`, or the scores of one ([`scores`]). Only the chosen
-//! model's rows stay in memory.
+//! `{question_id, model, sample?, reasoning?, response, finish?, format?, meta?}`, or the scores of one ([`scores`]).
+//! Only the chosen model's rows stay in memory.
 
 mod scores;
 
@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::zeroeval;
 use crate::{Fault, FaultKind, Generate, Identity, Info, Model, Raw, Score, Wire};
@@ -66,6 +67,10 @@ struct Row {
     sample: Option<u64>,
     response: Option<String>,
     #[serde(default)]
+    reasoning: Option<Value>,
+    #[serde(default)]
+    finish: Option<Value>,
+    #[serde(default)]
     format: Option<String>,
     #[serde(default)]
     meta: Option<Meta>,
@@ -77,10 +82,10 @@ struct Row {
 struct Meta {
     /// Tokens of reasoning that the model's provider counted but did not show.
     #[serde(default)]
-    thinking_tokens: Option<serde_json::Value>,
+    thinking_tokens: Option<Value>,
     /// What a reward model said of the whole answer.
     #[serde(default)]
-    rm_score: Option<serde_json::Value>,
+    rm_score: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -93,10 +98,42 @@ struct ModelOnly<'a> {
 #[derive(Debug)]
 struct Recorded {
     sample: u64,
+    /// The thinking, where it was recorded apart: the response is then not looked through for marks.
+    reasoning: Option<String>,
     response: String,
+    finish: Option<Finished>,
     format: Format,
     thinking_tokens: Option<u64>,
     scores: Option<RecordedScores>,
+}
+
+/// How an answer came to its end, as the row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    Stop,
+    /// At the token limit, or given up on the way.
+    Cut,
+    ContentFilter,
+}
+
+impl Finished {
+    /// Reads a finish reason; none of a word that says nothing of these three.
+    fn parse(word: &str) -> Option<Self> {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "stop" | "eos" | "end_turn" => Some(Self::Stop),
+            "length" | "max_tokens" | "abort" | "error" | "cancelled" => Some(Self::Cut),
+            "content_filter" => Some(Self::ContentFilter),
+            _ => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Cut => "length",
+            Self::ContentFilter => "content_filter",
+        }
+    }
 }
 
 /// How a response was recorded.
@@ -226,11 +263,12 @@ impl Replay {
 
     fn body(&self, recorded: &Recorded) -> Vec<u8> {
         let text = recorded.response.as_str();
-        let mut message = Message { role: "assistant", content: Some(text), reasoning: None };
+        let mut message = Message { role: "assistant", content: Some(text), reasoning: recorded.reasoning.as_deref() };
         let mut finish_reason = "stop";
         let mut gradus_raw = None;
         let parts;
         match recorded.format {
+            _ if recorded.reasoning.is_some() => {}
             Format::ZeroEval => {
                 parts = zeroeval::split(text);
                 if parts.cut {
@@ -250,7 +288,9 @@ impl Replay {
             }
             Format::LongCot | Format::Plain => {}
         }
-        if text.trim().is_empty() {
+        if let Some(finish) = recorded.finish {
+            finish_reason = finish.word();
+        } else if text.trim().is_empty() && recorded.reasoning.is_none() {
             // Recorded like that: an empty answer, not a broken server.
             finish_reason = "empty";
         }
@@ -311,10 +351,17 @@ impl Row {
             Some("long-cot") => Format::LongCot,
             _ => Format::Plain,
         };
+        // Recordings of others may use these names for something else.
+        let text = |value: Option<Value>| match value {
+            Some(Value::String(text)) => Some(text),
+            _ => None,
+        };
         let thinking_tokens = self.meta.and_then(|meta| meta.thinking_tokens?.as_u64());
         let recorded = Recorded {
             sample: self.sample.unwrap_or(0),
+            reasoning: text(self.reasoning).filter(|reasoning| !reasoning.trim().is_empty()),
             response: self.response.unwrap_or_default(),
+            finish: text(self.finish).and_then(|word| Finished::parse(&word)),
             format,
             thinking_tokens,
             scores,

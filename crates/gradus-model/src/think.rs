@@ -61,6 +61,24 @@ pub(crate) fn split(text: &str) -> Parts {
     Parts { reasoning: None, answer: (!text.trim().is_empty()).then(|| text.to_owned()) }
 }
 
+/// Thinking that came apart from its answer, without the marks around it. Marks inside stay.
+pub fn bare_thinking(text: &str) -> &str {
+    let trimmed = text.trim();
+    for (open, close) in MARKS {
+        let begun = trimmed.strip_prefix(open);
+        let ended = begun.unwrap_or(trimmed).strip_suffix(close);
+        if let Some(inside) = ended.or(begun) {
+            return strip_leftovers(inside.trim());
+        }
+    }
+    strip_leftovers(trimmed)
+}
+
+/// An answer that came apart from its thinking, without the marks of roles around it.
+pub fn bare_answer(text: &str) -> &str {
+    strip_leftovers(text)
+}
+
 /// Marks that lost their angle brackets: servers that skip special tokens leave only the words.
 fn split_bare(text: &str) -> Option<Parts> {
     // s1: `<|im_start|>think` .. `<|im_start|>answer`.
@@ -133,6 +151,18 @@ mod tests {
             check(&format!("{open}\n\n{close}\n\n2"), None, Some("2"));
             check(&format!("{open}one{close}\n"), Some("one"), None);
         }
+    }
+
+    #[test]
+    fn marks_around_thinking_that_came_apart_vanish_and_those_inside_stay() {
+        for (open, close) in MARKS {
+            assert_eq!(bare_thinking(&format!("{open}\none{close}and one\n{close}\n")), format!("one{close}and one"));
+            assert_eq!(bare_thinking(&format!("{open}one and")), "one and");
+            assert_eq!(bare_thinking(&format!("one{close}")), "one");
+        }
+        assert_eq!(bare_thinking(" one </think> and "), "one </think> and");
+        assert_eq!(bare_answer("<|begin_of_solution|>\n4<|end_of_solution|>"), "4");
+        assert_eq!(bare_answer("    return 4\n"), "    return 4\n");
     }
 
     #[test]

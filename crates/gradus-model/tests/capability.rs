@@ -44,7 +44,15 @@ async fn what_a_server_does_is_seen_in_its_answers() {
 
 #[tokio::test]
 async fn an_answer_that_leaves_out_what_was_asked_is_not_believed() {
-    let lacks = MockLacks { logprobs: true, prompt_logprobs: true, n: true, json_schema: true, pooling: true };
+    let lacks = MockLacks {
+        logprobs: true,
+        prompt_logprobs: true,
+        ranks: true,
+        tokenize: true,
+        n: true,
+        json_schema: true,
+        pooling: true,
+    };
     let mock = mock(|config| config.lacks = lacks);
     let seen = probed(&mock, "m").await;
     for support in [&seen.logprobs, &seen.prompt_logprobs, &seen.ranks, &seen.several, &seen.json_schema] {

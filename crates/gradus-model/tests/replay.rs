@@ -128,6 +128,34 @@ fn long_cots_without_their_closing_mark_are_unfinished_where_the_model_closes_ot
     assert_eq!(open.answer.as_deref(), Some("hm, hm"));
 }
 
+#[test]
+fn thinking_recorded_apart_is_not_cut_at_the_marks_that_it_or_the_answer_speaks_of() {
+    let row = serde_json::json!({
+        "question_id": "q", "model": "m", "reasoning": "It ends with </think> here.", "response": "<think>is a mark</think>: 4",
+    });
+    let (_dir, file) = written("r.jsonl", (row.to_string() + "\n").as_bytes());
+    let completion = ask(&Replay::open(&file, "m").expect("opens"), &["q"], 0).expect("recorded");
+    assert_eq!(completion.reasoning.as_deref(), Some("It ends with </think> here."));
+    assert_eq!(completion.answer.as_deref(), Some("<think>is a mark</think>: 4"));
+    assert_eq!(completion.finish, Finish::Stop);
+}
+
+#[test]
+fn a_row_can_say_how_its_answer_ended() {
+    let finish = |finish: serde_json::Value, response: &str| {
+        let row = serde_json::json!({ "question_id": "q", "model": "m", "response": response, "finish": finish });
+        let (_dir, file) = written("r.jsonl", (row.to_string() + "\n").as_bytes());
+        ask(&Replay::open(&file, "m").expect("opens"), &["q"], 0).expect("recorded").finish
+    };
+    assert_eq!(finish("length".into(), "so far"), Finish::Length);
+    assert_eq!(finish("abort".into(), "so far"), Finish::Length);
+    assert_eq!(finish("content_filter".into(), "so far"), Finish::ContentFilter);
+    // Anything else says nothing.
+    for word in ["stop".into(), "by_a_star".into(), 3.into(), serde_json::Value::Null] {
+        assert_eq!(finish(word, "4"), Finish::Stop);
+    }
+}
+
 /// The rows of a recording of `../shared/data`, or a line that says that it is absent.
 fn shared(name: &str) -> Option<(PathBuf, Vec<serde_json::Value>)> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/recordings").join(name);

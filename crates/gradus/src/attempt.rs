@@ -36,6 +36,17 @@ pub enum Source {
     Teacher(u16),
     /// The model that scores the student's wrong attempts; its slots bear their numbers.
     Grader,
+    /// The model that judges answers and chains of thought in words. No slot is its own: those of what it judges are.
+    Judge,
+    /// The other one, whose ratings are compared.
+    SecondJudge,
+}
+
+impl Source {
+    /// The position of this teacher in the config; none if it is no teacher.
+    pub fn teacher(self) -> Option<usize> {
+        if let Self::Teacher(at) = self { Some(usize::from(at)) } else { None }
+    }
 }
 
 /// What is known of an attempt that was answered.

@@ -6,7 +6,10 @@
 mod annotate;
 mod code;
 mod hygiene;
+mod lint;
+mod measure;
 mod model;
+mod pairs;
 mod preset;
 mod read;
 mod scoring;
@@ -24,12 +27,17 @@ use crate::question::Kind;
 pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+pub use lint::{Lint, OverLength};
+pub use measure::Measure;
 pub use model::{ModelConfig, Price};
+pub use pairs::{Beta, ChosenFrom, Pairs, RejectedBy, Stepwise, UndecidedLabel};
 pub use preset::Preset;
 pub use read::ConfigError;
 use read::{OneOrMany, one_or_many};
 pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, SplitBy, StepSplit, UndecidedStep};
-pub use select::{Select, SelectBy};
+pub use select::{
+    AbilityConfig, CandidateSet, DrawBy, Fit, FoundOut, LengthBudget, ProcessRule, RvScore, Select, SelectBy,
+};
 pub use training::Training;
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
@@ -81,6 +89,8 @@ pub struct Config {
     pub sample: Sample,
     /// How chains of thought are asked for.
     pub distil: Distil,
+    /// How the student measures chains of thought, where it is asked to.
+    pub measure: Measure,
     /// What is found out about chains of thought.
     pub annotate: Annotate,
     /// Which chains of thought are kept.
@@ -256,6 +266,13 @@ impl Default for Judging {
             wall_ms: 30_000,
             memory_bytes: 1 << 30,
         }
+    }
+}
+
+impl Judging {
+    /// Whether the judge is asked about answers.
+    pub fn asks_judge(&self) -> bool {
+        self.judge == AnswerJudge::Llm || self.check_share > 0.0
     }
 }
 
@@ -533,6 +550,12 @@ pub struct Export {
     pub think: Think,
     /// Which questions go into the formats for reinforcement learning.
     pub rl: Rl,
+    /// Which chains of thought make a preference pair.
+    pub pairs: Pairs,
+    /// What stands in rows of steps.
+    pub stepwise: Stepwise,
+    /// How rows are checked against the student's own chat template and tokenizer.
+    pub lint: Lint,
     /// With which numbers the files for trainers begin.
     pub training: Training,
     /// Train on rows in their order, as a curriculum wants it; trainers shuffle unless they are told.
@@ -545,6 +568,9 @@ impl Default for Export {
             formats: vec![Format::Trl, Format::Messages],
             think: Think::Keep,
             rl: Rl::default(),
+            pairs: Pairs::default(),
+            stepwise: Stepwise::default(),
+            lint: Lint::default(),
             training: Training::default(),
             keep_order: false,
         }
@@ -559,16 +585,47 @@ pub enum Format {
     Trl,
     /// Chat messages: loss on all tokens unless the trainer masks.
     Messages,
+    /// TRL prompt and completion as texts, rendered with the student's chat template: for templates that delete the
+    /// thinking part.
+    TrlText,
+    /// Chat messages as LLaMA-Factory's `sharegpt` wants them.
+    LlamaFactory,
+    /// Chat messages for axolotl's `chat_template`.
+    Axolotl,
+    /// Chat messages for verl's SFT trainer.
+    VerlSft,
+    /// Input and output for OpenRLHF.
+    Openrlhf,
+    /// TRL preference pairs with their prompt.
+    Dpo,
+    /// LLaMA-Factory preference pairs.
+    DpoLlamaFactory,
+    /// Every chain of thought of a question, labelled right or wrong, for TRL's KTO.
+    Kto,
+    /// Attempts step by step, each step labelled, for process reward models.
+    Stepwise,
     /// Questions with references for verl's reinforcement learning.
     Verl,
     /// Questions with references for TRL's GRPO and RLOO.
     TrlGrpo,
+    /// Code questions with their tests as open-r1 has them (`verification_info`).
+    CodeRl,
 }
 
 impl Format {
     /// Whether its rows are questions with references, not chains of thought.
     pub fn is_rl(self) -> bool {
-        matches!(self, Self::Verl | Self::TrlGrpo)
+        matches!(self, Self::Verl | Self::TrlGrpo | Self::CodeRl)
+    }
+
+    /// Whether its rows are selected chains of thought to learn from, one each.
+    pub fn is_sft(self) -> bool {
+        !self.is_rl() && !matches!(self, Self::Dpo | Self::DpoLlamaFactory | Self::Kto | Self::Stepwise)
+    }
+
+    /// Whether it is made from chains of thought, so that a teacher must have been asked.
+    pub fn needs_cots(self) -> bool {
+        !self.is_rl() && self != Self::Stepwise
     }
 }
 
@@ -651,6 +708,9 @@ impl Config {
         if let Some((path, wanted, found)) = self.hygiene.fault() {
             return wrong(path, wanted, found);
         }
+        if let Some((path, wanted, found)) = self.export.fault() {
+            return wrong(path, wanted, found);
+        }
         if self.probe.attempts == 0 {
             return wrong("probe.attempts", "at least 1", "0".into());
         }
@@ -704,10 +764,9 @@ impl Config {
                 return wrong(path, "non-negative numbers, not all zero", format!("{weights:?}"));
             }
         }
-        for fault in [self.scoring.fault(), self.annotate.fault()] {
-            if let Some((path, wanted, found)) = fault {
-                return wrong(path, wanted, found);
-            }
+        let faults = [self.scoring.fault(), self.annotate.fault(), self.measure.fault(), self.select.fault()];
+        if let Some((path, wanted, found)) = faults.into_iter().flatten().next() {
+            return wrong(path, wanted, found);
         }
         if self.judging.tries == 0 {
             return wrong("judging.tries", "at least 1", "0".into());
@@ -756,8 +815,9 @@ impl Config {
                 return wrong(&format!("{path}.price"), "numbers from 0 on", odd.to_string());
             }
         }
-        if self.select.per_question == 0 {
-            return wrong("select.per_question", "at least 1", "0".into());
+        self.check_select()?;
+        if self.export.lint.max_length == Some(0) {
+            return wrong("export.lint.max_length", "at least 1", "0".into());
         }
         let rl = &self.export.rl;
         if !(0.0 <= rl.min_pass_rate && rl.min_pass_rate <= rl.max_pass_rate && rl.max_pass_rate <= 1.0) {
@@ -847,6 +907,7 @@ mod tests {
             "prices: {path: p.json, as_of: today}",
             "student: {model: smollm2, price: {input: -1, output: 0}}",
             "export: {rl: {min_pass_rate: 0.9, max_pass_rate: 0.1}}",
+            "export: {lint: {max_length: 0}}",
         ] {
             assert!(Config::read(yaml, &[]).is_err(), "{yaml}");
         }

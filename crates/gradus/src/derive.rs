@@ -105,6 +105,7 @@ pub fn read(stored: &Stored, task: &Task) -> Outcome {
     let raw = Raw { wire, body: stored.body.clone().into() };
     let outcome = match task {
         Task::Score(scoring) => raw.read_scores(&scoring.form, scoring.steps.len()).map(Outcome::Scored),
+        Task::Measure(measuring) => raw.read_tokens(measuring.n_steps()).map(Outcome::Measured),
         Task::Generate(generation) => generation.read(&raw).map(Outcome::Completed),
         Task::Execute(_) => raw.read().map(Outcome::Completed),
     };

@@ -10,7 +10,8 @@ use crate::further::{self, Further};
 use crate::judge::{self, Judge, Judged, find};
 use crate::prompt::Asker;
 use crate::question::Question;
-use crate::work::{Answered, Next, Outcome, Slot, Step, Work};
+use crate::select::pass::Unfinished;
+use crate::work::{Answered, Next, Outcome, Reason, Slot, Step, Work};
 
 /// How chains of thought are asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +81,16 @@ pub struct Distilled {
     pub out_of_budget: bool,
     /// Keys of the generations that each was joined from.
     pub parts: Vec<Vec<Key>>,
+}
+
+impl Distilled {
+    /// Why it was not asked to the end, if it was not.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        if self.cots.iter().filter_map(|judged| judged.result.as_ref().err()).any(Reason::is_not_asked) {
+            return Some(Unfinished::NotAsked);
+        }
+        self.out_of_budget.then_some(Unfinished::OutOfBudget)
+    }
 }
 
 /// What a question still needs, or its chains of thought. Decided from the longest prefix of settled attempts

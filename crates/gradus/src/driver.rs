@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use gradus_model::{Completion, Fault, FaultKind, Identity, Raw, Scores, StepScore, Usage};
+use gradus_model::{Completion, Fault, FaultKind, Identity, Raw, Scores, StepScore, TokenScores, Usage};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -63,6 +63,8 @@ pub enum Performed {
     Answered(Raw, Completion),
     /// Scores of steps, and what they say.
     Scored(Raw, Scores),
+    /// Scores of tokens, and what they say.
+    Measured(Raw, TokenScores),
     /// A run of a program.
     Executed(gradus_sandbox::Outcome),
 }
@@ -346,7 +348,7 @@ impl<W: World> Driver<W> {
                             driven.ended = Some(Ended::Fault(fault));
                         }
                     }
-                    let source = wanted[&key][0].1.source;
+                    let source = wanted[&key][0].1.asked();
                     driven.failures.0.insert(key, (source, reason.clone()));
                     Outcome::Failed(reason)
                 }
@@ -558,6 +560,7 @@ impl Recorded {
         let (model, revision) = match &asked.work.task {
             Task::Generate(generation) => named(&generation.model),
             Task::Score(scoring) => named(&scoring.model),
+            Task::Measure(measuring) => named(&measuring.model),
             Task::Execute(execution) => (execution.program.language.clone(), gradus_sandbox::VERSION.to_owned()),
         };
         Entry {
@@ -605,6 +608,14 @@ fn read<W: World>(performed: Result<Performed, Fault>, work: &Work, world: &W) -
                 outcome: Outcome::Scored(scores),
             })
         }
+        Performed::Measured(raw, scores) => Ok(Recorded {
+            form: raw.wire.into(),
+            body: raw.body,
+            usage: scores.usage,
+            cost_usd: scores.cost_usd.or_else(|| world.cost(work, &scores.usage)),
+            finish: format!("{} tokens", scores.tokens.len()),
+            outcome: Outcome::Measured(scores),
+        }),
         Performed::Executed(outcome) => Ok(Recorded {
             form: Form::Outcome,
             body: serde_json::to_vec(&outcome).expect("an outcome is plain data").into(),

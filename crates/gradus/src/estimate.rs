@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use gradus_model::{Completion, Finish, Identity, ScoreForm, Usage};
 use serde::Serialize;
 
-use crate::config::{Config, Cuts, Price};
+use crate::annotate::{self, Annotate};
+use crate::config::{Calls, Config, Cuts, Price};
 use crate::derive::{Derived, derive, missing};
 use crate::distil;
 use crate::driver::{Failures, answer};
@@ -26,7 +27,7 @@ const BYTES_PER_TOKEN: f64 = 3.5;
 /// What a stage would ask one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `probe`, `grade` (the scoring of wrong attempts) or `distil`.
+    /// `probe`, `grade` (the scoring of wrong attempts), `judge` (of the student's answers), `distil` or `annotate`.
     pub stage: &'static str,
     /// Model name.
     pub model: String,
@@ -113,6 +114,10 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
         let price = config.scored_by().ok().flatten().and_then(|scored_by| scored_by.model.price.as_ref());
         estimates.extend(probing.estimates(GRADE, n_questions, false, &[(&scorer.model, price)]));
     }
+    let judge_price = config.judge.as_ref().and_then(|model| model.price.as_ref());
+    if let Some(judge) = &plan.probe.judge.model {
+        estimates.extend(probing.estimates(JUDGE, n_questions, false, &[(&judge.speaking.model, judge_price)]));
+    }
     if until < Until::Distil {
         return Ok(estimates);
     }
@@ -123,7 +128,15 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         if drawn.as_ref().is_none_or(|drawn| drawn.contains(&question.id)) {
-            distilling.add(&question, |question, answers| distil::next(&plan.distil, question, answers), reader)?;
+            let next = |question: &Question, answers: &[_]| distil::next(&plan.distil, question, answers);
+            if distilling.add(&question, next, reader)? {
+                let next = |question: &Question, answers: &[_]| {
+                    annotate::next(&plan.distil, &plan.annotate, question, answers)
+                };
+                distilling.add(&question, next, reader)?;
+            } else {
+                distilling.add_unwritten_ratings(plan, &question);
+            }
         }
     }
     let n_drawn = match &drawn {
@@ -141,11 +154,23 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
         .zip(config.teacher.iter().map(|m| m.price.as_ref()))
         .collect();
     estimates.extend(distilling.estimates(Phase::Distil.name(), n_drawn, drawn.is_none(), &teachers));
+    let price = |role: &str| {
+        let second = config.second_judge.as_ref().and_then(|model| model.price.as_ref());
+        if role == "judge" { judge_price } else { second }
+    };
+    let judges: Vec<_> = plan.judges().map(|(role, speaking, _)| (&speaking.model, price(role))).collect();
+    if !judges.is_empty() {
+        estimates.extend(distilling.estimates(ANNOTATE, n_drawn, drawn.is_none(), &judges));
+    }
     Ok(estimates)
 }
 
 /// The scoring of wrong attempts among the stages.
 const GRADE: &str = "grade";
+/// What a judge says of the student's answers.
+const JUDGE: &str = "judge";
+/// The rating of chains of thought, and what judges say of their answers.
+const ANNOTATE: &str = "annotate";
 
 /// Mean tokens read and written, by model and whether it scored.
 type Means = HashMap<(bool, Identity), [f64; 2]>;
@@ -207,7 +232,7 @@ impl<'a> Tally<'a> {
                 return Ok(n_rounds == 0);
             }
             for work in work {
-                let scores = matches!(work.slot.step, Step::Score { .. });
+                let scores = work.kind() == "scoring";
                 self.add_request(&work, n_rounds == 0, scores && assumed.contains(&work.slot.attempt));
                 let outcome = match &work.task {
                     Task::Generate(_) if scores => Outcome::Completed(truncated("")),
@@ -218,7 +243,7 @@ impl<'a> Tally<'a> {
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
                     Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
-                    Task::Score(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                    Task::Score(_) | Task::Measure(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
             }
@@ -229,7 +254,7 @@ impl<'a> Tally<'a> {
     /// Adds a request to a model, or as many as an attempt that is not there yet (`assumed`) may need. The run of a
     /// program costs nothing.
     fn add_request(&mut self, work: &Work, first_round: bool, assumed: bool) {
-        let scores = matches!(work.slot.step, Step::Score { .. });
+        let scores = work.kind() == "scoring";
         let (identity, texts, most): (_, Vec<&str>, _) = match &work.task {
             Task::Generate(generation) => (
                 &generation.model,
@@ -241,6 +266,10 @@ impl<'a> Tally<'a> {
                 std::iter::once(&scoring.question).chain(&scoring.steps).map(String::as_str).collect(),
                 1,
             ),
+            Task::Measure(measuring) => {
+                let asked = measuring.messages.iter().map(|message| message.content.as_str());
+                (&measuring.model, asked.chain([measuring.completion.as_str()]).collect(), 1)
+            }
             Task::Execute(_) => return,
         };
         let mean = self.means.get(&(scores, identity.clone()));
@@ -255,6 +284,31 @@ impl<'a> Tally<'a> {
             sums.requests[0] += 1.0;
             sums.prompt_tokens[0] += prompt;
             sums.completion_tokens[0] += mean.map_or(0.0, |mean| mean[1]);
+        }
+    }
+
+    /// Adds the most that ratings of a question's chains of thought can need before those are written: as many as are
+    /// wanted of every teacher, each as long as its teacher's mean answer, or its limit.
+    fn add_unwritten_ratings(&mut self, plan: &Plan, question: &Question) {
+        let Annotate { settings, raters, .. } = &plan.annotate;
+        let per_rating = if settings.calls == Calls::Joint { 1 } else { settings.scores.len() as u32 };
+        let n_ratings = if settings.scores.is_empty() { 0 } else { settings.ratings };
+        let n_calls = f64::from(per_rating * n_ratings + u32::from(settings.process));
+        for rater in raters {
+            let identity = &rater.speaking.model;
+            let words = self.prompt_tokens(identity, &[&question.text, &rater.templates.joint]);
+            let mut most = [0.0, 0.0];
+            for asker in &plan.distil.askers {
+                let mean = self.means.get(&(false, asker.model.clone())).map(|mean| mean[1]);
+                let length = mean.unwrap_or(f64::from(asker.sampling.max_tokens));
+                let n_cots = f64::from(plan.distil.correct);
+                most[0] += n_cots * n_calls;
+                most[1] += n_cots * n_calls * (words + length);
+            }
+            let sums = self.models.entry((true, identity.name.clone(), identity.revision.clone())).or_default();
+            sums.requests[1] += most[0];
+            sums.prompt_tokens[1] += most[1];
+            sums.completion_tokens[1] += most[0] * f64::from(rater.speaking.sampling.max_tokens);
         }
     }
 
@@ -285,7 +339,7 @@ impl<'a> Tally<'a> {
     ) -> Vec<Estimate> {
         let mut estimates: Vec<Estimate> = Vec::new();
         for (identity, price) in models {
-            let scores = stage == GRADE;
+            let scores = [GRADE, JUDGE, ANNOTATE].contains(&stage);
             let sums = self.models.remove(&(scores, identity.name.clone(), identity.revision.clone()));
             if sums.is_none() && estimates.iter().any(|estimate| estimate.model == identity.name) {
                 continue;

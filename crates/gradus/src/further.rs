@@ -84,7 +84,9 @@ pub fn next(
             }
             // Not had in this run: asked for again in the next.
             Outcome::Failed(reason) => whole.answered.outcome = Outcome::Failed(reason.clone()),
-            Outcome::Scored(_) | Outcome::Executed(_) => unreachable!("a generation is answered by a completion"),
+            Outcome::Scored(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                unreachable!("a generation is answered by a completion")
+            }
         }
     }
     Next::Done(whole)

@@ -25,15 +25,15 @@ pub use rows::missing_hint;
 use rows::{BankFile, Row, Rows};
 
 mod answer;
-mod cell;
+pub(crate) mod cell;
 mod clean;
 mod overrides;
-mod record;
-mod rows;
+pub(crate) mod record;
+pub(crate) mod rows;
 mod unit_tests;
 
 /// Longest row in bytes; a longer one is dropped without being held in memory.
-const MAX_ROW: usize = 16 << 20;
+pub(crate) const MAX_ROW: usize = 16 << 20;
 
 /// Longest reference that is remembered as it is, and so can be compared with that of a duplicate, in bytes.
 const MAX_REMEMBERED: usize = 1024;
@@ -191,9 +191,9 @@ pub struct AppliedOverride {
 
 /// Why a row or a field is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Bad {
-    field: Option<String>,
-    reason: Reason,
+pub(crate) struct Bad {
+    pub(crate) field: Option<String>,
+    pub(crate) reason: Reason,
 }
 
 #[derive(Debug)]
@@ -774,7 +774,7 @@ impl Questions<'_> {
     }
 }
 
-fn hash<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> u64 {
+pub(crate) fn hash<S: AsRef<str>>(parts: impl IntoIterator<Item = S>) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         let part = part.as_ref();

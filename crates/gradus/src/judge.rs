@@ -1,6 +1,6 @@
-//! Is this attempt right? Rules for math, choice and text; unit tests for code.
+//! Is this attempt right? Rules for math, choice and text; unit tests for code; a model where no rule can tell.
 //!
-//! Composed by probe and distil: the run of a program is work like any other.
+//! Composed by probe and distil: the run of a program and the word of a judge are work like any other.
 
 use std::sync::Arc;
 
@@ -10,8 +10,11 @@ use gradus_verify::{Answer, Form, Reference};
 
 use crate::attempt::{Key, Source};
 use crate::config;
+use crate::marks;
 use crate::question::{Kind, Question, Tolerance};
+use crate::stats::is_drawn;
 use crate::verdict::{Outcome, Verdict};
+use crate::words::{self, Heard, Speaking, TemplateError};
 use crate::work::{Answered, Execution, Next, Outcome as WorkOutcome, Reason, Slot, Step, Task, Work};
 
 /// How answers are judged.
@@ -21,6 +24,88 @@ pub struct Judge {
     pub limits: Limits,
     /// What programs may be written in.
     pub languages: Arc<Languages>,
+    /// Who is asked about answers beside the rules, if anybody is.
+    pub model: Option<AnswerJudge>,
+}
+
+/// A model that says whether an answer is right, with the reference in view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnswerJudge {
+    /// The model.
+    pub speaking: Speaking,
+    /// The words, with places for question, reference and answer.
+    pub template: Arc<str>,
+    /// Its word is the verdict where the rules have none.
+    pub decides: bool,
+    /// Share of the answers decided by rules about which it is asked too, 0..=1; the rules' verdict stands.
+    pub check_share: f64,
+}
+
+/// Version of the way an answer is put to a judge and its reply is read.
+const JUDGE_VERSION: &str = "1";
+
+impl AnswerJudge {
+    /// The judge of a config; none if no answer is put to it.
+    ///
+    /// # Errors
+    /// If the words cannot be read.
+    pub fn new(
+        config: &config::Judging,
+        model: impl FnOnce() -> Speaking,
+        base: &std::path::Path,
+    ) -> Result<Option<Self>, TemplateError> {
+        if !config.asks_judge() {
+            return Ok(None);
+        }
+        let decides = config.judge == config::AnswerJudge::Llm;
+        let places = ["question", "reference", "answer"];
+        let built_in = include_str!("prompts/answer.txt");
+        let template = words::load("judging.prompt", built_in, config.prompt.as_deref(), base, &places)?;
+        let speaking = Speaking {
+            sampling: (&config.sampling).into(),
+            structured: config.structured,
+            tries: config.tries,
+            ..model()
+        };
+        Ok(Some(Self { speaking, template, decides, check_share: config.check_share }))
+    }
+
+    /// Whether it is asked about an answer with this verdict by rule. Never where there is nothing to compare, or no
+    /// reference to compare it with.
+    fn is_asked(&self, question: &Question, verdict: &Verdict, key: &Key) -> bool {
+        match verdict.outcome {
+            _ if question.references.is_empty() || question.kind == Kind::Code => false,
+            Outcome::NoAnswer => false,
+            Outcome::Undecided => self.decides,
+            Outcome::Correct | Outcome::Incorrect => is_drawn(self.check_share, "judging.check", &key.0),
+        }
+    }
+
+    fn hear(
+        &self,
+        question: &Question,
+        slot: Slot,
+        longer: bool,
+        answer: &str,
+        answers: &[Answered],
+    ) -> Next<Heard<Outcome>> {
+        self.speaking.hear(
+            answers,
+            |n_try| Slot { step: Step::JudgeAnswer { longer, n_try }, ..slot },
+            || {
+                words::fill(
+                    self.template.trim_end(),
+                    &[
+                        ("question", &words::question(question)),
+                        ("reference", &words::reference(question)),
+                        ("answer", answer.trim()),
+                    ],
+                )
+            },
+            || ("verdict", marks::verdict_schema()),
+            marks::read_verdict,
+        )
+    }
 }
 
 impl From<&config::Judging> for Judge {
@@ -31,7 +116,7 @@ impl From<&config::Judging> for Judge {
             memory_bytes: config.memory_bytes,
             ..Limits::default()
         };
-        Self { limits, languages: Arc::default() }
+        Self { limits, languages: Arc::default(), model: None }
     }
 }
 
@@ -86,17 +171,52 @@ pub fn next(
     let completion = match &answered.outcome {
         WorkOutcome::Completed(completion) => completion,
         WorkOutcome::Failed(reason) => return Next::Done(judged(Err(reason.clone()))),
-        WorkOutcome::Executed(_) | WorkOutcome::Scored(_) => unreachable!("a generation is answered by a completion"),
+        WorkOutcome::Executed(_) | WorkOutcome::Scored(_) | WorkOutcome::Measured(_) => {
+            unreachable!("a generation is answered by a completion")
+        }
     };
+    let longer = answered.slot.step == Step::Longer;
     let verdict = match question.kind {
         Kind::Math | Kind::Choice | Kind::Text => by_rule(question, completion),
-        Kind::Code => match by_tests(config, question, slot, completion, answers) {
+        Kind::Code => match by_tests(config, question, slot, longer, completion, answers) {
             Next::Done(verdict) => verdict,
             Next::Ask(work) => return Next::Ask(work),
             Next::Drop(reason) => return Next::Done(judged(Err(reason))),
         },
     };
-    Next::Done(judged(Ok((completion.clone(), verdict))))
+    let Some(model) = config.model.as_ref().filter(|model| model.is_asked(question, &verdict, &answered.key)) else {
+        return Next::Done(judged(Ok((completion.clone(), verdict))));
+    };
+    let answer = completion.answer.as_deref().unwrap_or_default();
+    match model.hear(question, slot, longer, answer, answers) {
+        Next::Done(heard) => Next::Done(judged(Ok((completion.clone(), with_word(verdict, heard, model))))),
+        Next::Ask(work) => Next::Ask(work),
+        Next::Drop(reason) => Next::Done(judged(Err(reason))),
+    }
+}
+
+/// The verdict with the judge's word: it decides where the rules did not. No word leaves the verdict undecided.
+fn with_word(verdict: Verdict, heard: Heard<Outcome>, model: &AnswerJudge) -> Verdict {
+    let name = &model.speaking.model.name;
+    let word = heard.said.map_err(|reason| format!("{}: {}", reason.code, reason.detail));
+    if verdict.outcome != Outcome::Undecided {
+        return Verdict { heard: Some(word), ..verdict };
+    }
+    let (outcome, explanation) = match &word {
+        Ok(Outcome::Undecided) => (Outcome::Undecided, format!("{name} cannot tell")),
+        Ok(outcome) => {
+            (*outcome, format!("no rule decides; {name}, with the reference in view, says {}", outcome.name()))
+        }
+        Err(why) => (Outcome::Undecided, format!("no rule decides, and {name} has no word: {why}")),
+    };
+    Verdict {
+        outcome,
+        method: format!("llm:{name}"),
+        version: JUDGE_VERSION,
+        explanation,
+        heard: Some(word),
+        ..verdict
+    }
 }
 
 fn by_rule(question: &Question, completion: &Completion) -> Verdict {
@@ -107,6 +227,7 @@ fn by_rule(question: &Question, completion: &Completion) -> Verdict {
         extracted: None,
         explanation: explanation.to_owned(),
         tests: None,
+        heard: None,
     };
     let Some(text) = completion.answer.as_deref().filter(|text| !text.trim().is_empty()) else {
         return rule(Outcome::NoAnswer, "no_answer", "nothing follows the thinking part");
@@ -133,6 +254,7 @@ fn by_rule(question: &Question, completion: &Completion) -> Verdict {
         extracted: verdict.extracted.map(|extracted| extracted.text),
         explanation: verdict.explanation,
         tests: None,
+        heard: None,
     }
 }
 
@@ -157,6 +279,7 @@ fn by_tests(
     config: &Judge,
     question: &Question,
     slot: Slot,
+    longer: bool,
     completion: &Completion,
     answers: &[Answered],
 ) -> Next<Verdict> {
@@ -168,6 +291,7 @@ fn by_tests(
             extracted,
             explanation,
             tests,
+            heard: None,
         })
     };
     let Some(tests) = &question.tests else {
@@ -181,7 +305,7 @@ fn by_tests(
         let explanation = format!("no {language} code in the answer");
         return verdict(Outcome::NoAnswer, None, explanation, None);
     };
-    let slot = Slot { step: Step::Execute, ..slot };
+    let slot = Slot { step: Step::Execute { longer }, ..slot };
     let Some(answered) = find(answers, slot) else {
         let program = Program { language: language.to_owned(), source };
         let checker = match &**tests {
@@ -197,7 +321,9 @@ fn by_tests(
         WorkOutcome::Failed(reason) => {
             verdict(Outcome::Undecided, Some(source), format!("{}: {}", reason.code, reason.detail), None)
         }
-        WorkOutcome::Completed(_) | WorkOutcome::Scored(_) => unreachable!("a run is answered by its outcome"),
+        WorkOutcome::Completed(_) | WorkOutcome::Scored(_) | WorkOutcome::Measured(_) => {
+            unreachable!("a run is answered by its outcome")
+        }
         WorkOutcome::Executed(outcome) => {
             let counts = Some((outcome.passed() as u32, outcome.total as u32));
             let worst = outcome.tests.iter().find(|test| test.status != Status::Passed);

@@ -159,6 +159,8 @@ pub enum Form {
     CompletionJson,
     /// Scores of steps as Gradus writes them, where no server spoke.
     ScoresJson,
+    /// Scores of tokens as Gradus writes them, whoever gave them.
+    TokensJson,
     /// The outcome of a sandbox run as JSON.
     Outcome,
     /// A refusal that will not change: `{"code", "detail"}`.
@@ -166,12 +168,13 @@ pub enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::ChatJson,
         Self::ChatSse,
         Self::PoolingJson,
         Self::CompletionJson,
         Self::ScoresJson,
+        Self::TokensJson,
         Self::Outcome,
         Self::Refusal,
     ];
@@ -183,6 +186,7 @@ impl Form {
             Self::PoolingJson => "pooling_json",
             Self::CompletionJson => "completion_json",
             Self::ScoresJson => "scores_json",
+            Self::TokensJson => "tokens_json",
             Self::Outcome => "outcome",
             Self::Refusal => "refusal",
         }
@@ -197,6 +201,7 @@ impl From<Wire> for Form {
             Wire::PoolingJson => Self::PoolingJson,
             Wire::CompletionJson => Self::CompletionJson,
             Wire::ScoresJson => Self::ScoresJson,
+            Wire::TokensJson => Self::TokensJson,
         }
     }
 }
@@ -210,6 +215,7 @@ impl Form {
             Self::PoolingJson => Some(Wire::PoolingJson),
             Self::CompletionJson => Some(Wire::CompletionJson),
             Self::ScoresJson => Some(Wire::ScoresJson),
+            Self::TokensJson => Some(Wire::TokensJson),
             Self::Outcome | Self::Refusal => None,
         }
     }

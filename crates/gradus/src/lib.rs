@@ -5,9 +5,13 @@
 //! the stage again. Tables are derived from the ledger and can be deleted at any time.
 #![forbid(unsafe_code)]
 
+pub mod ability;
 pub mod adaptive;
+pub mod agreement;
+pub mod annotate;
 pub mod assess;
 pub mod attempt;
+pub mod bakeoff;
 pub mod bank;
 pub mod budget;
 pub mod config;
@@ -21,13 +25,16 @@ pub mod export;
 pub mod further;
 pub mod grade;
 pub mod hygiene;
+pub mod import;
 pub mod ingest;
 pub mod judge;
 pub mod ledger;
 pub mod lengths;
 pub mod level;
 pub mod levels;
+pub mod lint;
 pub mod marks;
+pub mod measured;
 pub mod metrics;
 pub mod probe;
 pub mod prompt;
@@ -43,4 +50,5 @@ pub mod tables;
 pub mod usage;
 pub mod verdict;
 pub mod why;
+pub mod words;
 pub mod work;

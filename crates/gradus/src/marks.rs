@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
+use crate::verdict::Outcome;
+
 /// The marks of `n_steps` steps in a reply: right is 1, wrong is 0, unclear is undecided.
 ///
 /// The last JSON object of the reply counts; it has each number from 1 to `n_steps` exactly once, and nothing else.
@@ -50,6 +52,90 @@ pub fn read_rating(reply: &str) -> Result<f64, String> {
             .filter(|rating| (0.0..=1.0).contains(rating))
             .ok_or_else(|| format!("the rating is {rating}, and not a number from 0 to 1")),
         _ => Err("the object has not `rating` alone".to_owned()),
+    }
+}
+
+/// The verdict in a reply: the last JSON object counts, and has `verdict` alone.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn read_verdict(reply: &str) -> Result<Outcome, String> {
+    match one_word(reply, "verdict")?.as_str() {
+        "correct" => Ok(Outcome::Correct),
+        "incorrect" => Ok(Outcome::Incorrect),
+        "undecided" => Ok(Outcome::Undecided),
+        other => Err(format!("the verdict is `{other}`")),
+    }
+}
+
+/// Whether the process is right, by a reply whose last JSON object has `process` alone: none if that is unclear.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn read_process(reply: &str) -> Result<Option<bool>, String> {
+    match one_word(reply, "process")?.as_str() {
+        "sound" => Ok(Some(true)),
+        "flawed" => Ok(Some(false)),
+        "unclear" => Ok(None),
+        other => Err(format!("the process is `{other}`")),
+    }
+}
+
+/// The ratings in a reply, whole numbers from 0 to 9: the last JSON object counts, and has each of these names exactly
+/// once and nothing else.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn read_scores(reply: &str, names: &[&str]) -> Result<Vec<f64>, String> {
+    let Pairs(pairs) = last_object(reply)?;
+    if let Some((key, _)) = pairs.iter().find(|(key, _)| !names.contains(&key.as_str())) {
+        return Err(format!("`{key}` was not asked for"));
+    }
+    let score = |name: &&str| match pairs.iter().filter(|(key, _)| key == name).collect::<Vec<_>>().as_slice() {
+        [(_, score)] => score
+            .as_u64()
+            .filter(|score| *score <= 9)
+            .map(|score| score as f64)
+            .ok_or_else(|| format!("`{name}` is {score}, and not a whole number from 0 to 9")),
+        [] => Err(format!("`{name}` is missing")),
+        _ => Err(format!("`{name}` stands twice")),
+    };
+    names.iter().map(score).collect()
+}
+
+/// The schema of a reply that [`read_verdict`] reads.
+pub fn verdict_schema() -> Value {
+    word_schema("verdict", &["correct", "incorrect", "undecided"])
+}
+
+/// The schema of a reply that [`read_process`] reads.
+pub fn process_schema() -> Value {
+    word_schema("process", &["sound", "flawed", "unclear"])
+}
+
+/// The schema of a reply that [`read_scores`] reads.
+pub fn scores_schema(names: &[&str]) -> Value {
+    let score = json!({ "type": "integer", "minimum": 0, "maximum": 9 });
+    let properties: serde_json::Map<String, Value> =
+        names.iter().map(|name| ((*name).to_owned(), score.clone())).collect();
+    json!({ "type": "object", "properties": properties, "required": names, "additionalProperties": false })
+}
+
+fn word_schema(name: &str, words: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "properties": { name: { "type": "string", "enum": words } },
+        "required": [name],
+        "additionalProperties": false,
+    })
+}
+
+/// The word under the only key of the last object.
+fn one_word(reply: &str, name: &str) -> Result<String, String> {
+    let Pairs(pairs) = last_object(reply)?;
+    match pairs.as_slice() {
+        [(key, Value::String(word))] if key == name => Ok(word.clone()),
+        _ => Err(format!("the object has not `{name}` alone, with a word")),
     }
 }
 
@@ -163,6 +249,40 @@ mod tests {
             "0.5",
         ] {
             assert!(read_rating(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn words_and_scores_are_read_strictly() {
+        assert_eq!(read_verdict(r#"Both say 4. {"verdict": "correct"}"#), Ok(Outcome::Correct));
+        assert_eq!(read_verdict(r#"{"verdict":"undecided"}"#), Ok(Outcome::Undecided));
+        assert_eq!(read_process(r#"{"process": "flawed"}"#), Ok(Some(false)));
+        assert_eq!(read_process(r#"{"process": "unclear"}"#), Ok(None));
+        for bad in [
+            "correct",
+            r#"{"verdict": "Correct"}"#,
+            r#"{"verdict": true}"#,
+            r#"{"verdict": "correct", "why": "x"}"#,
+            r#"{"verdict": "correct", "verdict": "incorrect"}"#,
+            r#"{"process": "wrong"}"#,
+        ] {
+            assert!(read_verdict(bad).is_err() && read_process(bad).is_err(), "{bad}");
+        }
+        let names = ["rv", "cd"];
+        assert_eq!(read_scores(r#"so {"cd": 0, "rv": 9}"#, &names), Ok(vec![9.0, 0.0]));
+        for bad in [
+            "9 and 0",
+            r#"{"rv": 9}"#,
+            r#"{"rv": 10, "cd": 0}"#,
+            r#"{"rv": -1, "cd": 0}"#,
+            r#"{"rv": 4.5, "cd": 0}"#,
+            r#"{"rv": "4", "cd": 0}"#,
+            r#"{"rv": null, "cd": 0}"#,
+            r#"{"rv": 4, "rv": 4, "cd": 0}"#,
+            r#"{"rv": 4, "cd": 0, "rv_fit": 1}"#,
+            r#"{"rv": 4, "cd": 0"#,
+        ] {
+            assert!(read_scores(bad, &names).is_err(), "{bad}");
         }
     }
 

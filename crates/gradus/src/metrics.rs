@@ -10,7 +10,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::{self, AnswerAgreement, CotFigures};
 use crate::assess::known_levels;
+use crate::bakeoff::{self, Bakeoff};
 use crate::config::{Config, Price, Probe, Sample, SampleBy, SamplingConfig};
 use crate::lengths;
 use crate::level::Level;
@@ -185,6 +187,15 @@ pub struct Metrics {
     /// What hygiene found in the bank; empty if it was not looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hygiene: Vec<FindingCount>,
+    /// Scores, agreement and correlations of the chains of thought; none if nothing was annotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cots: Option<CotFigures>,
+    /// The rules against the judge of answers; none if it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_judge: Option<AnswerAgreement>,
+    /// The teachers compared; none if there is one and nothing was annotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teachers: Option<Bakeoff>,
     /// What the ledger knows about the asking.
     pub ledger: LedgerFacts,
     /// Set if a budget stopped the run before all was asked.
@@ -576,6 +587,10 @@ impl Metrics {
             let tokens = metrics.completion_tokens().map(|tokens| tokens as f64);
             metrics.compared = efforts.compare(&available, seen.len() as u64, tokens, metrics.paid_usd());
         }
+        metrics.cots = agreement::cots(&tables, config.seed)?;
+        metrics.answer_judge = agreement::answers(&tables, config.seed)?;
+        let is_told = |bakeoff: &Bakeoff| bakeoff.teachers.len() > 1 || metrics.cots.is_some();
+        metrics.teachers = bakeoff::of(&tables, config.seed)?.filter(is_told);
         metrics.balance = balance(&tables, &seen, complete)?;
         metrics.funnel = funnel;
         Ok(metrics)
@@ -775,7 +790,7 @@ fn sum(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
 }
 
 /// An id as a number; two ids with one number are not to be expected below 10^9 questions.
-fn number(id: &str) -> u64 {
+pub(crate) fn number(id: &str) -> u64 {
     u64::from_le_bytes(blake3::hash(id.as_bytes()).as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
 

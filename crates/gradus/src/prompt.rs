@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::attempt::Source;
 use crate::config;
 use crate::question::{Kind, Question};
+use crate::words;
 use crate::work::{GO_ON, Generation, Slot, Step, Task, Work};
 
 /// One template per kind of question.
@@ -112,12 +113,7 @@ impl Prompts {
             Kind::Text => &self.text,
             Kind::Code => &self.code,
         };
-        let mut text = question.text.trim().to_owned();
-        if question.kind == Kind::Choice && !question.options.is_empty() && !lists_options(&text) {
-            for (letter, option) in ('A'..='Z').zip(&question.options) {
-                text.push_str(&format!("\n{letter}) {option}"));
-            }
-        }
+        let mut text = words::question(question);
         if question.kind == Kind::Code && !question.starter.is_empty() && !text.contains(question.starter.trim()) {
             text.push_str(&format!("\n\nBegin with this code:\n{}", question.starter.trim_end()));
         }
@@ -221,7 +217,7 @@ impl Asker {
 }
 
 /// What a model wrote, as it stands in its own turn.
-fn as_written(completion: &Completion) -> String {
+pub(crate) fn as_written(completion: &Completion) -> String {
     match (&completion.reasoning, &completion.answer) {
         (Some(reasoning), Some(answer)) => format!("<think>\n{reasoning}\n</think>\n\n{answer}"),
         (Some(reasoning), None) => format!("<think>\n{reasoning}"),

@@ -4,8 +4,10 @@
 //! labels, and characters that a page would hide or reorder are made visible. There is no script in the page.
 
 mod charts;
+mod cots;
 mod format;
 mod samples;
+mod teachers;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,9 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
         },
         "partial": metrics.partial.as_ref().map(Partial::sentence),
         "compared": metrics.compared.as_ref().map(compared),
+        "cots": metrics.cots.as_ref().map(cots::figures),
+        "answer_judge": metrics.answer_judge.as_ref().map(cots::answer_judge),
+        "teachers_compared": metrics.teachers.as_ref().map(teachers::figures),
         "durations": metrics.ledger.durations.iter().filter(|time| time.seconds >= 0.05)
             .map(|time| json!({"stage": time.stage, "time": duration(time.seconds)})).collect::<Vec<_>>(),
         "drops": metrics.drops.iter().map(|drop| json!({
@@ -120,10 +125,13 @@ fn render(title: &str, config: &Config, metrics: &Metrics, samples: &[samples::L
             charts::pairs("Share of each level, wanted and drawn", &pairs)
         }),
         "verdicts": charts::stacks(&verdict_stacks(metrics)),
+        "cots": metrics.cots.as_ref().map(cots::charts),
     });
     let mut environment = Environment::new();
     // The name decides that every value is escaped for HTML.
-    environment.add_template(FILE, TEMPLATE).expect("the template is fixed and parses");
+    for (name, template) in [(FILE, TEMPLATE), ("cots.html", cots::TEMPLATE), ("teachers.html", teachers::TEMPLATE)] {
+        environment.add_template(name, template).expect("the templates are fixed and parse");
+    }
     let template = environment.get_template(FILE).expect("it was added just now");
     template.render(minijinja::Value::from(Serde(&context))).expect("every value of the template is given")
 }

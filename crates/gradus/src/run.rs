@@ -10,16 +10,19 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
+use crate::ability::Ability;
+use crate::annotate::{self, Annotate, AnnotatedQuestion, Rater, Rating, summary};
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
-use crate::config::{Config, Cuts, Shortage};
+use crate::config::{Config, Cuts, SamplingConfig, Shortage};
 use crate::derive::{Derived, derive, finish_name};
-use crate::distil::{self, Allowance, Distil, Distilled};
+use crate::distil::{Allowance, Distil, Distilled};
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::edges::{self, Measured};
 use crate::further::Further;
 use crate::grade::{self, Graded, GradedQuestion, Grading};
-use crate::judge::{Judge, Judged};
+use crate::import::ratings::RecordedRatings;
+use crate::judge::{AnswerJudge, Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
 use crate::lengths::{self, SizeError};
 use crate::level::Level;
@@ -28,12 +31,13 @@ use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
 use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample, shares};
 use crate::score::{Bounds, Scored, Scorer};
-use crate::select::{self, select};
+use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, TableReader,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, TableError, TableReader,
     TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
+use crate::words::Speaking;
 use crate::work::{Answered, Next, Reason};
 
 /// How far a run goes.
@@ -47,6 +51,8 @@ pub enum Until {
     Sample,
     /// Ask the teachers, judge.
     Distil,
+    /// Find out what chains of thought are like.
+    Annotate,
     /// Keep chains of thought.
     Select,
 }
@@ -81,6 +87,8 @@ pub struct Plan {
     pub grade: Grading,
     /// How chains of thought are asked for; no askers if no teacher is set.
     pub distil: Distil,
+    /// What is found out about them; no raters unless [`Self::rated_by`] adds some.
+    pub annotate: Annotate,
 }
 
 /// A model of the config, resolved.
@@ -129,7 +137,37 @@ impl Plan {
                 further: Further::of(&config.distil),
                 judge,
             },
+            annotate: Annotate {
+                settings: config.annotate.clone(),
+                min_correct: config.distil.min_correct,
+                ..Annotate::default()
+            },
         }
+    }
+
+    /// The models that judge answers and chains of thought, each with its role (`judge` or `second_judge`) and where
+    /// its sampling stands in the config.
+    pub fn judges(&self) -> impl Iterator<Item = (&'static str, &Speaking, fn(&Config) -> &SamplingConfig)> {
+        let of_answers: fn(&Config) -> &SamplingConfig = |config| &config.judging.sampling;
+        let of_cots: fn(&Config) -> &SamplingConfig = |config| &config.annotate.sampling;
+        let answers = self.probe.judge.model.iter().map(move |judge| ("judge", &judge.speaking, of_answers));
+        answers.chain(self.annotate.raters.iter().map(move |rater| (rater.role(), &rater.speaking, of_cots)))
+    }
+
+    /// The same with a model that judges answers.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Option<AnswerJudge>) -> Self {
+        self.probe.judge.model.clone_from(&judge);
+        self.distil.judge.model = judge;
+        self
+    }
+
+    /// The same with judges of chains of thought, and with ratings that came along.
+    #[must_use]
+    pub fn rated_by(mut self, raters: Vec<Rater>, recorded: Vec<Arc<RecordedRatings>>) -> Self {
+        self.annotate.raters = raters;
+        self.annotate.recorded = recorded;
+        self
     }
 
     /// The same with a model that scores wrong attempts.
@@ -154,8 +192,12 @@ pub struct Ran {
     pub sampled: Option<Sampled>,
     /// Sound chains of thought.
     pub n_sound: u64,
+    /// Chains of thought that a judge rated.
+    pub n_rated: u64,
     /// Chains of thought that were kept.
     pub n_selected: u64,
+    /// What the student can follow, if that was measured.
+    pub ability: Option<Ability>,
     /// Work that was asked for in vain.
     pub failures: Failures,
     /// Drops by stage and reason.
@@ -188,6 +230,9 @@ pub enum RunError {
     /// Tokens or dollars do not tell the size of the sample.
     #[error(transparent)]
     Size(#[from] SizeError),
+    /// Nothing could be selected.
+    #[error(transparent)]
+    Select(#[from] SelectError),
     /// A file of the run directory could not be written.
     #[error("{path}: {source}")]
     Io {
@@ -327,19 +372,20 @@ impl<W: World> Run<'_, W> {
         }
         if ran.ended.is_some() {
             // The sample of a partial probe is not that of the whole one: nobody is asked about it.
-            return self.write_cots(&Driven::default(), &drawn, until, ran, shared);
+            return self.write_kept(&Driven::default(), &drawn, until, ran, shared);
         }
         let sampled = questions(&self.tables)?
             .filter(|question| question.as_ref().map_or(true, |question| drawn.contains_key(&question.id)));
+        let annotate = self.annotate(until);
         let distilling: Observer<'_> = &|event| observer(Phase::Distil, event);
         distilling(Event::Begins(drawn.len() as u64));
         let mut distilled = self.driver.drive_on(
             self.runtime,
             sampled,
             |question, answers| {
-                let next = distil::next(&plan.distil, question, answers);
-                if let Next::Done(distilled) = &next {
-                    announce(&distilled.cots, distilling);
+                let next = annotate::next(&plan.distil, &annotate, question, answers);
+                if let Next::Done(annotated) = &next {
+                    announce(&annotated.distilled.cots, distilling);
                 }
                 next
             },
@@ -352,7 +398,7 @@ impl<W: World> Run<'_, W> {
                 return Ok(());
             }
         }
-        self.write_cots(&distilled, &drawn, until, ran, shared)?;
+        self.write_kept(&distilled, &drawn, until, ran, shared)?;
         ran.failures.extend(distilled.failures);
         Ok(())
     }
@@ -582,8 +628,8 @@ impl<W: World> Run<'_, W> {
         Ok(candidates)
     }
 
-    /// Chains of thought, their verdicts, and which are kept, from the ledger.
-    fn write_cots(
+    /// Chains of thought, and which are kept.
+    fn write_kept(
         &self,
         distilled: &Driven,
         drawn: &HashMap<QuestionId, Drawn>,
@@ -591,35 +637,102 @@ impl<W: World> Run<'_, W> {
         ran: &mut Ran,
         shared: &mut Shared,
     ) -> Result<(), RunError> {
+        let unfinished = self.write_cots(distilled, drawn, until, ran, shared)?;
+        if until < Until::Select {
+            return Ok(());
+        }
+        let pass = Pass::new(&self.tables, self.config, &self.config.select)?;
+        let made = pass.write(&unfinished, |id, stage, reason| shared.drop(id, "question", stage, reason))?;
+        ran.n_selected = made.n_kept;
+        ran.ability = made.ability;
+        Ok(())
+    }
+
+    /// Chains of thought and their verdicts, from the ledger. Gives back which questions were not asked to the end.
+    fn write_cots(
+        &self,
+        distilled: &Driven,
+        drawn: &HashMap<QuestionId, Drawn>,
+        until: Until,
+        ran: &mut Ran,
+        shared: &mut Shared,
+    ) -> Result<HashMap<String, Unfinished>, RunError> {
         let reader = self.driver.ledger.reader()?;
         reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
-        let mut selection =
-            (until >= Until::Select).then(|| TableWriter::<SelectionRow>::create(&self.tables)).transpose()?;
+        let annotate = self.annotate(until);
+        let mut ratings = annotate.rates().then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
+        let mut unfinished = HashMap::new();
         for question in questions(&self.tables)? {
             let question = question?;
             if !drawn.contains_key(&question.id) {
                 continue;
             }
             let id = question.id.to_string();
-            let next = |question: &Question, answers: &[_]| distil::next(&self.plan.distil, question, answers);
-            let distilled = match derive(&question, next, &reader, &distilled.failures)? {
-                Derived::Done(distilled) => distilled,
+            let next =
+                |question: &Question, answers: &[_]| annotate::next(&self.plan.distil, &annotate, question, answers);
+            let AnnotatedQuestion { distilled, notes } = match derive(&question, next, &reader, &distilled.failures)? {
+                Derived::Done(annotated) => annotated,
                 Derived::Drop(reason) => {
-                    shared.drop(id, "question", "distil", &reason)?;
+                    shared.drop(id.clone(), "question", "distil", &reason)?;
+                    unfinished.insert(id, Unfinished::Gone);
                     continue;
                 }
             };
             self.write_question_cots(&distilled, &id, &reader, &mut cots, shared)?;
-            ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
-            if let Some(selection) = &mut selection {
-                ran.n_selected += self.write_selection(&distilled, &id, selection, shared)?;
+            if let Some(ratings) = &mut ratings {
+                for (judged, notes) in distilled.cots.iter().zip(&notes) {
+                    ran.n_rated += u64::from(notes.ratings.iter().any(|rating| rating.value.is_ok()));
+                    for rating in &notes.ratings {
+                        Self::write_rating(rating, judged, &id, ratings, shared)?;
+                    }
+                }
             }
+            ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
+            unfinished.extend(distilled.unfinished().map(|why| (id, why)));
         }
         cots.finish()?;
-        if let Some(selection) = selection {
-            selection.finish()?;
+        ratings.map(TableWriter::finish).transpose()?;
+        if until >= Until::Annotate {
+            summary::write(&self.tables, &self.config.annotate)?;
         }
+        Ok(unfinished)
+    }
+
+    /// What is found out about chains of thought in a run that goes so far: nothing before its stage.
+    fn annotate(&self, until: Until) -> Annotate {
+        if until >= Until::Annotate { self.plan.annotate.clone() } else { Annotate::default() }
+    }
+
+    /// A rating; one that came to nothing stands in `dropped` too.
+    fn write_rating(
+        rating: &Rating,
+        judged: &Judged,
+        id: &str,
+        ratings: &mut TableWriter<RatingRow>,
+        shared: &mut Shared,
+    ) -> Result<(), RunError> {
+        let reason = match &rating.value {
+            Ok(Some(_)) => None,
+            Ok(None) => Some("the judge cannot tell".to_owned()),
+            Err(reason) => {
+                shared.drop(judged.key.short(), "rating", "annotate", reason)?;
+                Some(format!("{}: {}", reason.code, reason.detail))
+            }
+        };
+        ratings.push(RatingRow {
+            cot_id: judged.key.short(),
+            question_id: id.to_owned(),
+            judge: rating.judge.clone(),
+            role: rating.role.to_owned(),
+            what: rating.what.to_owned(),
+            calls: rating.calls.to_owned(),
+            repeat: i64::from(rating.repeat),
+            value: rating.value.as_ref().ok().copied().flatten(),
+            reason,
+            n_tries: i64::from(rating.n_tries),
+            rating_id: rating.key.map(|key| key.short()),
+        })?;
         Ok(())
     }
 
@@ -662,64 +775,13 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
-    /// Keeps chains of thought of one question; gives back how many.
-    fn write_selection(
-        &self,
-        distilled: &Distilled,
-        id: &str,
-        selection: &mut TableWriter<SelectionRow>,
-        shared: &mut Shared,
-    ) -> Result<u64, RunError> {
-        let cots = &distilled.cots;
-        let sound: Vec<&Judged> = cots.iter().filter(|judged| judged.is_sound()).collect();
-        let enough = sound.len() >= self.config.distil.min_correct.max(1) as usize;
-        if !enough {
-            let detail = format!(
-                "{} of {} chains of thought are right, {} wanted",
-                sound.len(),
-                cots.len(),
-                self.config.distil.min_correct.max(1)
-            );
-            let unasked = cots.iter().filter_map(|judged| judged.result.as_ref().err()).any(Reason::is_not_asked);
-            let (stage, code) = match sound.len() {
-                _ if unasked => ("distil", Reason::NOT_ASKED),
-                _ if distilled.out_of_budget => ("distil", "question_budget"),
-                0 => ("select", "no_correct_cot"),
-                _ => ("select", "too_few_correct_cots"),
-            };
-            shared.drop(id.to_owned(), "question", stage, &Reason::new(code, detail))?;
-        }
-        let chosen = select(&self.config.select, self.plan.seed, &candidates(&sound));
-        let mut n_kept = 0;
-        let mut chosen = chosen.into_iter();
-        for judged in cots.iter().filter(|judged| judged.result.is_ok()) {
-            let chosen = if judged.is_sound() { chosen.next() } else { None };
-            let kept = enough && chosen.is_some_and(|chosen| chosen.kept);
-            n_kept += u64::from(kept);
-            let reason = match &chosen {
-                None if judged.outcome() == Some(crate::verdict::Outcome::Correct) => "truncated",
-                None => "not_correct",
-                Some(_) if !enough => "too_few_correct_cots",
-                Some(chosen) if chosen.kept => "selected",
-                Some(_) => "sibling_preferred",
-            };
-            selection.push(SelectionRow {
-                cot_id: judged.key.short(),
-                question_id: id.to_owned(),
-                selected: kept,
-                rank: chosen.map(|chosen| i64::from(chosen.rank)),
-                probability: chosen.map(|chosen| chosen.probability),
-                reason: reason.to_owned(),
-            })?;
-        }
-        Ok(n_kept)
-    }
-
     fn teacher(&self, source: Source) -> &str {
         match source {
             Source::Student => &self.plan.probe.asker.model.name,
             Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
-            Source::Grader => unreachable!("a grader writes no chain of thought"),
+            Source::Grader | Source::Judge | Source::SecondJudge => {
+                unreachable!("who scores or judges writes no chain of thought")
+            }
         }
     }
 }
@@ -735,21 +797,6 @@ pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, KnownLevel>, RunE
 /// Tells the verdicts on a settled question's attempts.
 fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
-}
-
-/// Lengths in tokens if every server told them, else in characters.
-fn candidates(sound: &[&Judged]) -> Vec<select::Candidate> {
-    let completions: Vec<_> =
-        sound.iter().filter_map(|judged| judged.result.as_ref().ok().map(|(completion, _)| completion)).collect();
-    let tokens: Option<Vec<u64>> = completions.iter().map(|completion| completion.usage.completion).collect();
-    let characters = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count() as u64);
-    let lengths = tokens.unwrap_or_else(|| {
-        completions
-            .iter()
-            .map(|completion| characters(&completion.reasoning) + characters(&completion.answer))
-            .collect()
-    });
-    sound.iter().zip(lengths).map(|(judged, length)| select::Candidate { key: judged.key, length }).collect()
 }
 
 /// The questions of a run directory, in bank order.
@@ -818,6 +865,8 @@ fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: 
         explanation: verdict.explanation.clone(),
         tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
         tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
+        llm_verdict: verdict.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.name().to_owned())),
+        llm_reason: verdict.heard.as_ref().and_then(|heard| heard.as_ref().err().cloned()),
     }
 }
 

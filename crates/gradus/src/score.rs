@@ -4,11 +4,10 @@
 //! scores become one number is open in the paper: all of it stands in the config ([`crate::config::Scoring`]).
 //! Composed by [`crate::grade`]: a question that is easy asks for no score.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use gradus_model::{Completion, Identity, Message, Sampling, ScoreForm, Speaker, StepScore};
+use gradus_model::{Completion, Identity, Sampling, ScoreForm, StepScore};
 use serde_json::{Map, Value};
 
 use crate::attempt::{Key, Source};
@@ -17,7 +16,8 @@ use crate::judge::{Judged, find};
 use crate::marks;
 use crate::question::Question;
 use crate::steps;
-use crate::work::{Answered, Generation, Next, Outcome, Reason, Scoring, Slot, Step, Task, Work};
+use crate::words::{self, Speaking, TemplateError};
+use crate::work::{Answered, Next, Outcome, Reason, Scoring, Slot, Step, Task, Work};
 
 /// Who scores wrong attempts, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,27 +56,6 @@ pub struct Words {
     pub sampling: Sampling,
 }
 
-/// Why the words to ask with cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TemplateError {
-    /// The file cannot be read.
-    #[error("`scoring.prompt` {path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A place is missing.
-    #[error("`scoring.prompt` {path} has no `{{{place}}}` in it")]
-    Place {
-        /// Which file.
-        path: PathBuf,
-        /// What is missing.
-        place: &'static str,
-    },
-}
-
 impl Words {
     /// The built-in words, or those of the file that the config names.
     ///
@@ -88,72 +67,36 @@ impl Words {
         } else {
             (include_str!("prompts/steps.txt"), "steps")
         };
-        let template = match &config.prompt {
-            None => built_in.into(),
-            Some(file) => {
-                let path = base.join(file);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|source| TemplateError::Io { path: path.clone(), source })?;
-                if let Some(place) =
-                    ["question", place].into_iter().find(|place| !text.contains(&format!("{{{place}}}")))
-                {
-                    return Err(TemplateError::Place { path, place });
-                }
-                text.into()
-            }
-        };
+        let template = words::load("scoring.prompt", built_in, config.prompt.as_deref(), base, &["question", place])?;
         Ok(Self { rating, system, template, sampling: (&config.sampling).into() })
     }
 
-    fn messages(&self, question: &Question, steps: &[String]) -> Vec<Message> {
+    fn content(&self, question: &Question, steps: &[String]) -> String {
         let numbered: Vec<String> =
             steps.iter().zip(1..).map(|(step, number)| format!("[Step {number}]\n{step}")).collect();
-        let reference = match &question.tests {
-            Some(_) => "what passes its unit tests".to_owned(),
-            None => question.references.join(" or "),
-        };
-        let content = fill(
+        words::fill(
             self.template.trim_end(),
             &[
                 ("n", &steps.len().to_string()),
                 ("question", question.text.trim()),
-                ("reference", &reference),
+                ("reference", &words::reference(question)),
                 ("steps", &numbered.join("\n\n")),
                 ("attempt", &steps.join("\n\n")),
             ],
-        );
-        let system = self.system.clone().map(|content| Message { role: Speaker::System, content });
-        system.into_iter().chain([Message { role: Speaker::User, content }]).collect()
+        )
     }
 
-    fn read(&self, completion: &Completion, n_steps: usize) -> Result<Said, String> {
-        let reply = completion.answer.as_deref().ok_or("nothing follows the thinking")?;
+    fn schema(&self, n_steps: usize) -> (&'static str, Value) {
+        if self.rating { ("rating", marks::rating_schema()) } else { ("marks", marks::marks_schema(n_steps)) }
+    }
+
+    fn read(&self, reply: &str, n_steps: usize) -> Result<Said, String> {
         if self.rating {
             marks::read_rating(reply).map(|rating| Said::Whole(StepScore::Known(rating)))
         } else {
             marks::read_marks(reply, n_steps).map(Said::Steps)
         }
     }
-}
-
-/// Puts values in their places, in one pass: a place that a value names stays as it is.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find('{') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let place = values.iter().find(|(name, _)| rest[1..].strip_prefix(name).is_some_and(|r| r.starts_with('}')));
-        let length = if let Some((name, value)) = place {
-            text.push_str(value);
-            name.len() + 2
-        } else {
-            text.push('{');
-            1
-        };
-        rest = &rest[length..];
-    }
-    text + rest
 }
 
 /// A wrong attempt with what was said of it.
@@ -250,17 +193,21 @@ impl Scorer {
         (!matches!(&self.how, How::Words(words) if words.rating)).then_some(self.settings.aggregate)
     }
 
-    /// The steps of an attempt, without the blanks around them.
     fn steps(&self, completion: &Completion) -> Vec<String> {
-        let parts = match self.settings.part {
-            Part::All => [completion.reasoning.as_deref(), completion.answer.as_deref()],
-            Part::Answer => [completion.answer.as_deref(), None],
-        };
-        let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.trim().is_empty()).collect();
-        let text = parts.join("\n\n");
-        let spans = steps::split(&self.settings.steps, &text);
-        spans.into_iter().map(|span| text[span].trim().to_owned()).filter(|step| !step.is_empty()).collect()
+        steps_of(&self.settings, completion.reasoning.as_deref(), completion.answer.as_deref())
     }
+}
+
+/// The steps of an attempt, without the blanks around them.
+pub(crate) fn steps_of(config: &Settings, reasoning: Option<&str>, answer: Option<&str>) -> Vec<String> {
+    let parts = match config.part {
+        Part::All => [reasoning, answer],
+        Part::Answer => [answer, None],
+    };
+    let parts: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.trim().is_empty()).collect();
+    let text = parts.join("\n\n");
+    let spans = steps::split(&config.steps, &text);
+    spans.into_iter().map(|span| text[span].trim().to_owned()).filter(|step| !step.is_empty()).collect()
 }
 
 /// What an attempt still needs to be scored, or its score, or why it has none.
@@ -348,7 +295,9 @@ fn by_wire(
                 None => scores.extend(&said.steps),
             },
             Outcome::Failed(reason) => failed = failed.or(Some(reason)),
-            Outcome::Completed(_) | Outcome::Executed(_) => unreachable!("a scoring is answered by scores"),
+            Outcome::Completed(_) | Outcome::Measured(_) | Outcome::Executed(_) => {
+                unreachable!("a scoring is answered by scores")
+            }
         }
         keys.push(answered.key);
     }
@@ -370,38 +319,27 @@ fn by_words(
     attempt: u32,
     answers: &[Answered],
 ) -> Heard {
-    let mut wrong = String::new();
-    for n_try in 0..config.settings.tries {
-        let slot = Slot { source: Source::Grader, attempt, step: Step::Score { part: 0, n_try } };
-        let Some(answered) = find(answers, slot) else {
-            let mut extra = config.extra.clone();
-            if config.settings.structured {
-                let format = if words.rating {
-                    marks::response_format("rating", &marks::rating_schema())
-                } else {
-                    marks::response_format("marks", &marks::marks_schema(steps.len()))
-                };
-                extra.insert("response_format".into(), format);
-            }
-            let generation = Generation {
-                model: config.model.clone(),
-                messages: words.messages(question, steps),
-                sampling: words.sampling.clone(),
-                extra,
-            };
-            return Next::Ask(vec![Work { slot, task: Task::Generate(Arc::new(generation)) }]);
-        };
-        match &answered.outcome {
-            Outcome::Completed(completion) => match words.read(completion, steps.len()) {
-                Ok(said) => return Next::Done((said, vec![answered.key])),
-                Err(fault) => wrong = fault,
-            },
-            Outcome::Failed(reason) => return Next::Drop(without_score(reason)),
-            Outcome::Scored(_) | Outcome::Executed(_) => unreachable!("a generation is answered by a completion"),
-        }
+    let speaking = Speaking {
+        model: config.model.clone(),
+        system: words.system.clone(),
+        extra: config.extra.clone(),
+        sampling: words.sampling.clone(),
+        structured: config.settings.structured,
+        tries: config.settings.tries,
+    };
+    let heard = speaking.hear(
+        answers,
+        |n_try| Slot { source: Source::Grader, attempt, step: Step::Score { part: 0, n_try } },
+        || words.content(question, steps),
+        || words.schema(steps.len()),
+        |reply| words.read(reply, steps.len()),
+    );
+    match heard {
+        Next::Ask(work) => Next::Ask(work),
+        Next::Drop(reason) => Next::Drop(reason),
+        Next::Done(words::Heard { said: Ok(said), key, .. }) => Next::Done((said, key.into_iter().collect())),
+        Next::Done(words::Heard { said: Err(reason), .. }) => Next::Drop(without_score(&reason)),
     }
-    let detail = format!("none of {} replies can be read; the last: {wrong}", config.settings.tries);
-    Next::Drop(Reason::new("unreadable", detail))
 }
 
 /// Why an attempt has no score, given why its scoring failed.
@@ -478,15 +416,6 @@ mod tests {
             assert_eq!(aggregate(&with(by), &[Undecided; 3]), None);
         }
         assert_eq!(aggregate(&with(Aggregate::Last), &[Known(0.25), Undecided]), None);
-    }
-
-    #[test]
-    fn places_in_what_is_filled_in_stay_as_they_are() {
-        let values = [("question", "Is {steps} = {x}?"), ("steps", "[Step 1]\n{question}")];
-        assert_eq!(
-            fill("{question}|{steps}|{\"1\": {}}", &values),
-            "Is {steps} = {x}?|[Step 1]\n{question}|{\"1\": {}}"
-        );
     }
 
     fn scores() -> impl Strategy<Value = Vec<StepScore>> {

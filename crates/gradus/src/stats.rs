@@ -1,15 +1,22 @@
 //! Small statistics, each with its source. Intervals of a mean over questions are in `clustered`, comparisons of two
-//! models on the same questions in `paired`, predictions against what happened in `predict`.
+//! models on the same questions in `paired`, predictions against what happened in `predict`, raters against each other in
+//! `agreement`.
 
+mod agreement;
 mod clustered;
 mod paired;
 mod predict;
 pub mod rank;
+mod spread;
 mod stream;
 
-pub use clustered::{Estimate, clustered, mean, median, pass_at_k};
+pub use agreement::{
+    PairSums, Resampled, correlation, kappa, quadratic_kappa, rank_products, resampled, spearman_by_question,
+};
+pub use clustered::{Estimate, clustered, clustered_ratio, mean, median, pass_at_k};
 pub use paired::{Paired, RESAMPLES, mcnemar, paired, ratio_of_means};
-pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, sigmoid};
+pub use predict::{auc, expected_jaccard, jaccard, log_loss, logistic, logistic_weighted, sigmoid};
+pub use spread::{Spread, quantile};
 pub use stream::Stream;
 
 /// The normal quantile of a two-sided 95 % interval.
@@ -42,6 +49,11 @@ pub fn draw(seed: u64, purpose: &str, item: &[u8]) -> u64 {
     hasher.update(purpose.as_bytes());
     hasher.update(item);
     u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// Whether an item belongs to a keyed share (0..=1) of all items, whatever else there is.
+pub fn is_drawn(share: f64, purpose: &str, item: &[u8]) -> bool {
+    (draw(0, purpose, item) as f64) < share * 2f64.powi(64)
 }
 
 #[cfg(test)]

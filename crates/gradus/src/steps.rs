@@ -18,6 +18,7 @@ pub fn split(config: &StepSplit, text: &str) -> Vec<Range<usize>> {
     let starts = match config.by {
         SplitBy::Paragraphs => paragraphs(text, &lines),
         SplitBy::Lines => lines.iter().filter(|line| !is_blank(text, line)).map(|line| line.start).collect(),
+        SplitBy::Sentences => sentences(text, &lines),
         SplitBy::Heads => heads(text, &lines, &guarded).unwrap_or_else(|| paragraphs(text, &lines)),
     };
     let mut spans = Vec::new();
@@ -58,6 +59,35 @@ fn is_blank(text: &str, line: &Range<usize>) -> bool {
 fn paragraphs(text: &str, lines: &[Range<usize>]) -> Vec<usize> {
     let pairs = lines.windows(2).filter(|pair| is_blank(text, &pair[0]) && !is_blank(text, &pair[1]));
     pairs.map(|pair| pair[1].start).collect()
+}
+
+/// Starts of the lines with something on them, and of what follows the end of a sentence within a line.
+fn sentences(text: &str, lines: &[Range<usize>]) -> Vec<usize> {
+    let mut starts = Vec::new();
+    for line in lines.iter().filter(|line| !is_blank(text, line)) {
+        starts.push(line.start);
+        // A point ends a sentence if a blank follows: `3.5` has none.
+        let (mut ended, mut over) = (false, false);
+        for (offset, c) in text[line.clone()].char_indices() {
+            match c {
+                _ if c.is_whitespace() => over |= ended,
+                _ if over => {
+                    starts.push(line.start + offset);
+                    (ended, over) = (matches!(c, '.' | '!' | '?'), is_wide_end(c));
+                }
+                '.' | '!' | '?' => ended = true,
+                _ if is_wide_end(c) => over = true,
+                ')' | ']' | '"' | '\'' | '*' | '\u{201d}' | '\u{2019}' => {}
+                _ => ended = false,
+            }
+        }
+    }
+    starts
+}
+
+/// Whether it ends a sentence in scripts that write no blanks.
+fn is_wide_end(c: char) -> bool {
+    matches!(c, '\u{3002}' | '\u{ff01}' | '\u{ff1f}')
 }
 
 /// Starts of the lines that are heads, if there are two of them.
@@ -317,6 +347,26 @@ mod tests {
     }
 
     #[test]
+    fn sentences_end_at_a_point_before_a_blank_or_with_the_line() {
+        let check = |text: &str, steps: &[&str]| {
+            let spans = split(&StepSplit { by: SplitBy::Sentences, fragment: 3, max_steps: 99 }, text);
+            assert_eq!(spans.into_iter().map(|span| &text[span]).collect::<Vec<_>>(), steps);
+        };
+        check(
+            "Let x = 3.5 here. Is it so? (Yes, it is.) Then we see\nhow it goes.",
+            &["Let x = 3.5 here. ", "Is it so? ", "(Yes, it is.) ", "Then we see\n", "how it goes."],
+        );
+        check(
+            "Yes. 1. We add both.\n\n$$\na. b c d.\n$$\nSo it is.",
+            &["Yes. 1. We add both.\n\n", "$$\na. b c d.\n$$\n", "So it is."],
+        );
+        check(
+            "\u{5148}\u{628a}\u{4e24}\u{3002}\u{518d}\u{628a}\u{5b83}\u{3002}",
+            &["\u{5148}\u{628a}\u{4e24}\u{3002}", "\u{518d}\u{628a}\u{5b83}\u{3002}"],
+        );
+    }
+
+    #[test]
     fn heads_begin_steps_where_there_are_two() {
         let steps = [format!("Step 1: {A}\n\n{B}"), format!("**Step 2.** {B}"), format!("## Then\n{A}")];
         assert_eq!(texts(SplitBy::Heads, &steps.join("\n")), steps);
@@ -381,8 +431,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn spans_join_to_the_text(text in pieces(), fragment in 0u32..12, max_steps in 1u32..9, by in 0usize..3) {
-            let by = [SplitBy::Paragraphs, SplitBy::Lines, SplitBy::Heads][by];
+        fn spans_join_to_the_text(text in pieces(), fragment in 0u32..12, max_steps in 1u32..9, by in 0usize..4) {
+            let by = [SplitBy::Paragraphs, SplitBy::Lines, SplitBy::Heads, SplitBy::Sentences][by];
             let spans = split(&StepSplit { by, fragment, max_steps }, &text);
             let mut at = 0;
             for span in &spans {
@@ -398,8 +448,8 @@ mod tests {
         }
 
         #[test]
-        fn no_step_begins_inside_a_formula(text in pieces(), by in 0usize..3) {
-            let by = [SplitBy::Paragraphs, SplitBy::Lines, SplitBy::Heads][by];
+        fn no_step_begins_inside_a_formula(text in pieces(), by in 0usize..4) {
+            let by = [SplitBy::Paragraphs, SplitBy::Lines, SplitBy::Heads, SplitBy::Sentences][by];
             let formula = format!("{A}\n\n$$\n{}\n\n{B}\n$$\n\n{B}", text.replace(['$', '`', '~', '\\'], " "));
             let inside = formula.find("$$").unwrap() + 1..formula.rfind("$$").unwrap();
             let spans = split(&StepSplit { by, fragment: 0, max_steps: 999 }, &formula);

@@ -12,8 +12,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanBuilder, ListBuilder, PrimitiveBuilder, RecordBatch, StringBuilder,
 };
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float64Type, Int64Type, Schema};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -28,6 +28,9 @@ const BATCH_ROWS: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;
 /// Encoded bytes after which a row group is closed: bounds the memory of a writer.
 const GROUP_BYTES: usize = 16 << 20;
+
+/// Rows that a view reads at once: it leaves the texts out, mostly.
+const VIEW_ROWS: usize = 1024;
 
 /// Why a table could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -311,6 +314,10 @@ table! {
         tests_passed: Option<i64>,
         /// Tests there are, for code.
         tests_total: Option<i64>,
+        /// What the judge said of the answer, where it was asked: `correct`, `incorrect` or `undecided`.
+        llm_verdict: Option<String>,
+        /// Why it said so, in its own words, or why it could not tell.
+        llm_reason: Option<String>,
     }
 }
 
@@ -531,6 +538,16 @@ table! {
         probability: Option<f64>,
         /// Why it is kept, or why not.
         reason: String,
+        /// Reasoning Verbosity that the rule looked at, 0..9; none if nobody rated it, or it was no candidate.
+        s_rv: Option<f64>,
+        /// Cognitive Difficulty, 0..9.
+        cd: Option<f64>,
+        /// Weight for the Cognitive Difficulty, 0..=1; none if the rule has none.
+        w_cd: Option<f64>,
+        /// Weight for the Reasoning Verbosity, 0..=1; none if the rule has none.
+        w_match: Option<f64>,
+        /// Fit to the student, if the rule goes by one.
+        fit: Option<f64>,
     }
 }
 
@@ -640,6 +657,10 @@ table! {
     }
 }
 
+mod views;
+
+pub use views::{AnnotationHead, AttemptHead, AttemptText, CotHead, CotText, VerdictHead};
+
 /// Path of a table in its folder.
 pub fn path<R: Row>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))
@@ -745,6 +766,28 @@ impl<R: Row> TableReader<R> {
     /// Opens the table of this row type in a folder.
     pub fn open(folder: &Path) -> Result<Self, TableError> {
         Self::open_at(path::<R>(folder))
+    }
+
+    /// Opens those columns of the table that this row type names, in the table's order.
+    pub fn view(folder: &Path) -> Result<Self, TableError> {
+        let path = path::<R>(folder);
+        let file = File::open(&path).map_err(|source| TableError::Io { path: path.clone(), source })?;
+        let parquet = |source| TableError::Parquet { path: path.clone(), source };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
+        let fields = R::fields();
+        let wanted: Vec<_> = fields.iter().map(|field| (field.name(), field.data_type())).collect();
+        let columns = builder.schema().fields().iter().enumerate();
+        let (at, found): (Vec<usize>, Vec<_>) = columns
+            .map(|(at, field)| (at, (field.name(), field.data_type())))
+            .filter(|(_, (name, _))| wanted.iter().any(|(wanted, _)| wanted == name))
+            .unzip();
+        if found != wanted {
+            let message = format!("of the columns {wanted:?} there are {found:?}; delete it, it is rebuilt");
+            return Err(TableError::Shape { path, message });
+        }
+        let columns = ProjectionMask::roots(builder.parquet_schema(), at);
+        let reader = builder.with_projection(columns).with_batch_size(VIEW_ROWS).build().map_err(parquet)?;
+        Ok(Self { path, reader, columns: Vec::new(), row: 0, n_rows: 0, marker: std::marker::PhantomData })
     }
 
     /// Opens a table of this row type in a file of any name.

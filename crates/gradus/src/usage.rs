@@ -50,8 +50,8 @@ pub fn ledger_facts(
             return;
         }
         let (role, model) = roles.of(&tried);
-        if matches!(role, Role::Student | Role::Teacher | Role::Grader(_)) {
-            if !matches!(role, Role::Grader(_)) {
+        if matches!(role, Role::Student | Role::Teacher | Role::Grader(_) | Role::Judge(_)) {
+            if !matches!(role, Role::Grader(_) | Role::Judge(_)) {
                 phase = role;
             }
             clocks.entry(role).or_default().add(&tried);
@@ -70,6 +70,7 @@ pub fn ledger_facts(
             let stage = match role {
                 Role::Teacher => Phase::Distil.name(),
                 Role::Grader(_) => "grade",
+                Role::Judge(_) => "judges",
                 Role::Student | Role::Former | Role::Unsettled => Phase::Probe.name(),
             };
             StageTime { stage: stage.to_owned(), seconds: clock.busy_ms as f64 / 1000.0 }
@@ -99,6 +100,8 @@ enum Role {
     /// Who scores wrong attempts: `prm` or `judge`.
     Grader(&'static str),
     Teacher,
+    /// Who judges answers and chains of thought: `judge` or `second_judge`. A judge that scores too is in that role.
+    Judge(&'static str),
     /// A model that the config no longer names.
     Former,
     /// Never settled, and not asked for in this session.
@@ -109,7 +112,7 @@ impl Role {
     fn name(self) -> &'static str {
         match self {
             Self::Student => "student",
-            Self::Grader(name) => name,
+            Self::Grader(name) | Self::Judge(name) => name,
             Self::Teacher => "teacher",
             Self::Former => "former",
             Self::Unsettled => "unsettled",
@@ -120,6 +123,8 @@ impl Role {
 struct Roles<'a> {
     student: &'a Identity,
     scorer: Option<&'a Scorer>,
+    /// Who judges answers and chains of thought, by role.
+    judges: Vec<(&'static str, &'a Identity)>,
     teachers: Vec<&'a Identity>,
     failures: &'a Failures,
     /// Starts of the student's keys, where a teacher is the same model.
@@ -139,7 +144,8 @@ impl<'a> Roles<'a> {
                 }
             }
         }
-        Ok(Self { student, scorer: plan.grade.scorer.as_ref(), teachers, failures, students })
+        let judges = plan.judges().map(|(role, speaking, _)| (role, &speaking.model)).collect();
+        Ok(Self { student, scorer: plan.grade.scorer.as_ref(), judges, teachers, failures, students })
     }
 
     fn of<'t>(&'t self, tried: &'t Try) -> (Role, &'t str) {
@@ -150,13 +156,18 @@ impl<'a> Roles<'a> {
                 Some(Source::Grader) => {
                     self.scorer.map_or((Role::Unsettled, ""), |scorer| (Role::Grader(scorer.role), &scorer.model.name))
                 }
+                Some(Source::Judge) => self.judge("judge"),
+                Some(Source::SecondJudge) => self.judge("second_judge"),
                 None => (Role::Unsettled, ""),
             };
         };
         let is = |identity: &Identity| identity.name == *model && identity.revision == *revision;
         if kind == "scoring" {
-            let scorer = self.scorer.filter(|scorer| is(&scorer.model));
-            return (scorer.map_or(Role::Former, |scorer| Role::Grader(scorer.role)), model);
+            let scorer = self.scorer.filter(|scorer| is(&scorer.model)).map(|scorer| Role::Grader(scorer.role));
+            let judge = || self.judges.iter().find(|(_, judge)| is(judge)).map(|(role, _)| Role::Judge(role));
+            // A student is measured, which is no generation of its own.
+            let student = || is(self.student).then_some(Role::Student);
+            return (scorer.or_else(judge).or_else(student).unwrap_or(Role::Former), model);
         }
         let role = match (is(self.student), self.teachers.iter().any(|teacher| is(teacher))) {
             (true, true) => {
@@ -168,6 +179,13 @@ impl<'a> Roles<'a> {
             (false, false) => Role::Former,
         };
         (role, model.as_str())
+    }
+}
+
+impl Roles<'_> {
+    fn judge(&self, role: &'static str) -> (Role, &str) {
+        let judge = self.judges.iter().find(|(known, _)| *known == role);
+        judge.map_or((Role::Unsettled, ""), |(role, judge)| (Role::Judge(role), judge.name.as_str()))
     }
 }
 

@@ -43,4 +43,6 @@ pub struct Verdict {
     pub explanation: String,
     /// Tests passed and tests there are, for code.
     pub tests: Option<(u32, u32)>,
+    /// What the judge said of it, where it was asked: its word, or why it has none.
+    pub heard: Option<Result<Outcome, String>>,
 }

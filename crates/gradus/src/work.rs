@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gradus_model::{Completion, Fault, Identity, Message, Raw, Sampling, Score, ScoreForm, Scores, Speaker, Usage};
+use gradus_model::{
+    Completion, Fault, Identity, Local, Measure, Message, Raw, Sampling, Score, ScoreForm, Scores, Speaker,
+    TokenScores, Usage,
+};
 use gradus_sandbox::{Language, Limits, Program, Tests};
 use serde_json::{Map, Value, json};
 
@@ -68,7 +71,17 @@ pub enum Step {
         part: u32,
     },
     /// The run of its code.
-    Execute,
+    Execute {
+        /// Of the code in the second, longer text.
+        longer: bool,
+    },
+    /// A judge's word on its answer.
+    JudgeAnswer {
+        /// On the answer in the second, longer text.
+        longer: bool,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
     /// The scoring of it.
     Score {
         /// Which step, from 0, where each is asked for by itself; else 0.
@@ -76,6 +89,43 @@ pub enum Step {
         /// Which try at a reply that can be read, from 0.
         n_try: u32,
     },
+    /// A judge's rating of it as a chain of thought.
+    Rate {
+        /// By the second judge.
+        second: bool,
+        /// What is asked for.
+        what: Rated,
+        /// Which rating of this kind, from 0.
+        repeat: u8,
+        /// Which try at a reply that can be read, from 0.
+        n_try: u32,
+    },
+    /// The student's log-probabilities of it.
+    Measure,
+}
+
+/// What a judge of a chain of thought is asked for in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rated {
+    /// One score.
+    Score(crate::config::Score),
+    /// All scores.
+    Joint,
+    /// Whether the process is right.
+    Process,
+}
+
+impl Slot {
+    /// Who is asked for the work of this slot.
+    pub fn asked(&self) -> Source {
+        match self.step {
+            Step::JudgeAnswer { .. } | Step::Rate { second: false, .. } => Source::Judge,
+            Step::Rate { second: true, .. } => Source::SecondJudge,
+            // A teacher's attempt is measured by the student.
+            Step::Measure => Source::Student,
+            _ => self.source,
+        }
+    }
 }
 
 /// One piece of work.
@@ -94,6 +144,8 @@ pub enum Task {
     Generate(Arc<Generation>),
     /// A model gives probabilities to the steps of an attempt.
     Score(Arc<Scoring>),
+    /// A model tells how likely it finds the tokens of an attempt.
+    Measure(Arc<Measuring>),
     /// The sandbox runs a program against tests.
     Execute(Arc<Execution>),
 }
@@ -117,6 +169,15 @@ impl Task {
                 let prompt = bytes.div_ceil(2) as u64 + TEMPLATE_TOKENS + scoring.steps.len() as u64;
                 // One token is written where labels are.
                 Some(Usage { prompt: Some(prompt), completion: Some(1), ..Usage::default() })
+            }
+            Self::Measure(measuring) => {
+                let asked: usize = measuring.messages.iter().map(|message| message.content.len()).sum();
+                let tokens = |bytes: usize| bytes.div_ceil(2) as u64 + TEMPLATE_TOKENS;
+                let whole = tokens(asked + measuring.completion.len());
+                let windows = measuring.windows().map(|bytes| tokens(asked + bytes));
+                let (n, prompt) = windows.fold((1, whole), |(n, sum), more| (n + 1, sum + more));
+                // One token is written for each text that is read.
+                Some(Usage { prompt: Some(prompt), completion: Some(n), ..Usage::default() })
             }
             Self::Execute(_) => None,
         }
@@ -147,6 +208,21 @@ pub struct Scoring {
     pub question: String,
     /// The steps of the attempt; where a form scores one step at a time, up to that step.
     pub steps: Vec<String>,
+    /// Further fields of the request body.
+    pub extra: Map<String, Value>,
+}
+
+/// A measurement of a text, as far as it determines the scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measuring {
+    /// Which model.
+    pub model: Identity,
+    /// The asking side.
+    pub messages: Vec<Message>,
+    /// What is measured: the assistant's turn, as it would be trained on.
+    pub completion: String,
+    /// How it is cut into steps, if these are measured in windows too.
+    pub local: Option<Local>,
     /// Further fields of the request body.
     pub extra: Map<String, Value>,
 }
@@ -225,6 +301,47 @@ impl Scoring {
     }
 }
 
+impl Measuring {
+    /// What the model is asked; the caller adds under which id.
+    pub fn request(&self) -> Measure {
+        Measure {
+            messages: self.messages.clone(),
+            completion: self.completion.clone(),
+            local: self.local.clone(),
+            extra: self.extra.clone(),
+            request_id: String::new(),
+        }
+    }
+
+    /// How many steps are measured in windows; none if that is not asked for.
+    pub fn n_steps(&self) -> Option<usize> {
+        self.local.as_ref().map(|local| local.ends.len())
+    }
+
+    /// Bytes of the completion in each window.
+    pub(crate) fn windows(&self) -> impl Iterator<Item = usize> {
+        let local = self.local.iter();
+        local.flat_map(|local| {
+            let first =
+                move |at: usize| at.checked_sub(local.context as usize + 1).map_or(0, |before| local.ends[before]);
+            local.ends.iter().enumerate().map(move |(at, end)| end - first(at))
+        })
+    }
+
+    /// Everything that determines the scores.
+    pub fn payload(&self) -> Value {
+        json!({
+            "kind": "measuring",
+            "model": self.model.name,
+            "revision": self.model.revision,
+            "messages": self.messages,
+            "completion": self.completion,
+            "local": self.local,
+            "extra": self.extra,
+        })
+    }
+}
+
 impl Execution {
     /// Everything that determines the outcome.
     pub fn payload(&self) -> Value {
@@ -258,6 +375,7 @@ impl Work {
         let payload = match &self.task {
             Task::Generate(generation) => generation.payload(),
             Task::Score(scoring) => scoring.payload(),
+            Task::Measure(measuring) => measuring.payload(),
             Task::Execute(execution) => execution.payload(),
         };
         let payload = payload.to_string();
@@ -270,20 +388,23 @@ impl Work {
         Keys { payload, attempt: Key(*attempt_key(&payload.0, self.number()).as_bytes()) }
     }
 
-    /// The number in the key: which answer to the payload this is. Scorings and executions have one answer. A
+    /// The number in the key: which answer to the payload this is. Scorings, measurements and executions have one answer. A
     /// generation that scores an attempt holds that attempt in its payload, and counts its own tries.
     pub(crate) fn number(&self) -> u32 {
         match (&self.task, self.slot.step) {
-            (Task::Generate(_), Step::Score { n_try, .. }) => n_try,
+            (Task::Generate(_), Step::Score { n_try, .. } | Step::JudgeAnswer { n_try, .. }) => n_try,
+            // More ratings or more tries leave the keys of those before as they are.
+            (Task::Generate(_), Step::Rate { repeat, n_try, .. }) => n_try << 8 | u32::from(repeat),
             (Task::Generate(_), _) => self.slot.attempt,
-            (Task::Score(_) | Task::Execute(_), _) => 0,
+            (Task::Score(_) | Task::Measure(_) | Task::Execute(_), _) => 0,
         }
     }
 
-    /// What it is for, in the ledger: `generation`, `scoring` (in words too) or `execution`.
+    /// What it is for, in the ledger: `generation`, `scoring` (in words and by the student too) or `execution`.
     pub(crate) fn kind(&self) -> &'static str {
         match (&self.task, self.slot.step) {
-            (Task::Score(_), _) | (_, Step::Score { .. }) => "scoring",
+            (Task::Score(_) | Task::Measure(_), _)
+            | (_, Step::Score { .. } | Step::JudgeAnswer { .. } | Step::Rate { .. }) => "scoring",
             (Task::Generate(_), _) => "generation",
             (Task::Execute(_), _) => "execution",
         }
@@ -328,6 +449,8 @@ pub enum Outcome {
     Completed(Completion),
     /// The model gave scores.
     Scored(Scores),
+    /// The model told how likely it finds a text.
+    Measured(TokenScores),
     /// The program was run.
     Executed(gradus_sandbox::Outcome),
     /// It cannot be had: the reason is final for this run.

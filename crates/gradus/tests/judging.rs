@@ -40,7 +40,7 @@ fn judge() -> Judge {
 
 fn ask(question: &Question, outcome: Done, executed: Option<Done>) -> Next<Judged> {
     let mut answers = vec![Answered { slot: SLOT, key: Key([1; 32]), outcome }];
-    let execute = Slot { step: Step::Execute, ..SLOT };
+    let execute = Slot { step: Step::Execute { longer: false }, ..SLOT };
     answers.extend(executed.map(|outcome| Answered { slot: execute, key: Key([2; 32]), outcome }));
     judge::next(&judge(), question, SLOT, &answers[0], &answers)
 }
@@ -197,7 +197,7 @@ fn code_is_asked_to_be_run_and_decided_by_its_tests() {
         || Done::Completed(completion(Some("Here:\n```python\ndef f(x):\n    return x + 1\n```"), Finish::Stop));
     let Next::Ask(work) = ask(&question, answer(), None) else { panic!("code is run") };
     let [work] = work.as_slice() else { panic!("{work:?}") };
-    assert_eq!(work.slot, Slot { step: Step::Execute, ..SLOT });
+    assert_eq!(work.slot, Slot { step: Step::Execute { longer: false }, ..SLOT });
     let Task::Execute(execution) = &work.task else { panic!("{work:?}") };
     assert_eq!(execution.program.source.trim(), "def f(x):\n    return x + 1");
     assert_eq!((execution.program.language.as_str(), execution.limits), ("python", judge().limits));
@@ -283,6 +283,7 @@ impl End {
             extracted: None,
             explanation: "test".to_owned(),
             tests,
+            heard: None,
         };
         let result = Ok((completion(Some("x"), finish), verdict));
         Judged { key: Key([number as u8; 32]), source: Source::Student, number, result }

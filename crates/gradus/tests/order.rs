@@ -115,6 +115,7 @@ fn answer(seed: u64, work: &Work) -> Answered {
             let finish = if cut { Finish::Length } else { Finish::Stop };
             Outcome::Completed(completion((!fate.is_multiple_of(11)).then_some(text), finish))
         }
+        Task::Measure(_) => unreachable!("no stage of this test measures"),
         Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome {
             tests: vec![test_outcome([Status::Passed, Status::Failed, Status::SandboxError][(fate % 3) as usize])],
             total: 1,
@@ -199,7 +200,7 @@ fn probe_and_distil_do_not_depend_on_the_order_of_arrival() {
             let slots: Vec<Slot> = probed.asked.into_keys().chain(distilled.asked.into_keys()).collect();
             n_longer += slots.iter().filter(|slot| slot.step == Step::Longer).count();
             n_scores += slots.iter().filter(|slot| matches!(slot.step, Step::Score { .. })).count();
-            n_runs += slots.iter().filter(|slot| slot.step == Step::Execute).count();
+            n_runs += slots.iter().filter(|slot| matches!(slot.step, Step::Execute { .. })).count();
             let of_teachers =
                 slots.iter().filter(|slot| matches!(slot.source, Source::Teacher(_)) && slot.step == Step::Generate);
             n_early += usize::from(of_teachers.count() < plan.distil.askers.len() * plan.distil.tries as usize);

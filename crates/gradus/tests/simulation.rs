@@ -15,18 +15,23 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use gradus::annotate::{Rater, Templates};
 use gradus::attempt::Key;
 use gradus::budget::Spend;
-use gradus::config::{Budget, Config, CutOff, Grader, ModelConfig, PrmForm, SampleBy};
+use gradus::config::{
+    Annotate, Annotated, AnswerJudge, Budget, Calls, Config, CutOff, Grader, ModelConfig, PrmForm, SampleBy, Score,
+};
 use gradus::driver::{Asked, Driver, Ended, Performed, Stop, World};
+use gradus::judge::AnswerJudge as JudgeOfAnswers;
 use gradus::ledger::{Ledger, Reader};
 use gradus::prompt::Prompts;
 use gradus::question::{Kind, Question};
 use gradus::run::{Plan, Resolved, Run, Until};
 use gradus::score::Scorer;
 use gradus::tables::{self, DroppedRow, QuestionRow, SampleRow, SelectionRow, TableReader};
-use gradus::work::{Scoring, Step, Task};
-use gradus::{distil, grade};
+use gradus::words::Speaking;
+use gradus::work::{Rated, Scoring, Step, Task};
+use gradus::{annotate, grade};
 use gradus_model::{Fault, FaultKind, Identity, Raw, ScoreForm, Usage, Wire};
 use gradus_sandbox::{Status, TestOutcome, Tests};
 use tokio::runtime::{Builder, Runtime};
@@ -95,9 +100,26 @@ fn answered(task: &Task, wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> 
     let raw = Raw { wire, body: body.into() };
     let completion = match task {
         Task::Generate(generation) => generation.read(&raw),
-        Task::Score(_) | Task::Execute(_) => raw.read(),
+        Task::Score(_) | Task::Measure(_) | Task::Execute(_) => raw.read(),
     };
     completion.map(|completion| Performed::Answered(raw, completion))
+}
+
+/// What a judge of answers and chains of thought says, now and then nothing that can be read.
+fn judged(step: Step, answer: u64) -> Option<String> {
+    let reply = match step {
+        Step::JudgeAnswer { .. } => format!(r#"{{"verdict": "{}"}}"#, ["correct", "undecided"][(answer % 2) as usize]),
+        Step::Rate { what: Rated::Process, .. } => {
+            format!(r#"{{"process": "{}"}}"#, ["sound", "flawed", "unclear"][(answer % 3) as usize])
+        }
+        Step::Rate { what: Rated::Joint, .. } => {
+            let [rv, rv_fit, cd] = [1, 10, 100].map(|power| answer / power % 10);
+            format!(r#"{{"rv": {rv}, "rv_fit": {rv_fit}, "cd": {cd}}}"#)
+        }
+        Step::Rate { what: Rated::Score(score), .. } => format!(r#"{{"{}": {}}}"#, score.name(), answer % 10),
+        _ => return None,
+    };
+    Some(if answer % 7 == 0 { "I would rather not.".to_owned() } else { reply })
 }
 
 /// What a server says of the steps of an attempt.
@@ -200,6 +222,9 @@ impl World for SimWorld {
             };
             return answered(&asked.work.task, Wire::ChatJson, chat(reply, "stop", 9).into_bytes());
         }
+        if let Some(reply) = judged(asked.work.slot.step, answer) {
+            return answered(&asked.work.task, Wire::ChatJson, chat(&reply, "stop", 9).into_bytes());
+        }
         let code = asked.source_ids[0].starts_with("code");
         let body = match answer % 11 {
             0 => return Err(fault(FaultKind::ContextTooLong, None)),
@@ -272,6 +297,22 @@ fn config(seed: u64) -> Config {
     config.scoring.form = forms[(seed / 16 % 4) as usize];
     config.prm = Some(ModelConfig::named("gguf:p"));
     config.judge = Some(ModelConfig::named("gguf:m"));
+    if seed % 5 == 1 {
+        config.judging.judge = AnswerJudge::Llm;
+    }
+    config.judging.check_share = [0.0, 0.5][(seed % 2) as usize];
+    if seed % 3 > 0 {
+        config.second_judge = (seed % 2 == 0).then(|| ModelConfig::named("gguf:j"));
+        config.annotate = Annotate {
+            scores: vec![Score::Rv, Score::Cd],
+            process: seed % 4 == 0,
+            of: [Annotated::Correct, Annotated::All][(seed % 2) as usize],
+            ratings: 1 + (seed % 3) as u32,
+            calls: [Calls::Separate, Calls::Joint][(seed / 2 % 2) as usize],
+            compare_calls: 0.5,
+            ..Annotate::default()
+        };
+    }
     config.distil.correct = 1 + (seed % 3) as u32;
     config.distil.tries = config.distil.correct + (seed % 5) as u32;
     if seed / 7 % 2 == 1 {
@@ -295,6 +336,23 @@ fn plan(config: &Config) -> Plan {
     };
     // Student and first teacher are the same model, so that they share answers.
     let plan = Plan::new(config, model("m"), vec![model("m"), model("t")], Arc::new(Prompts::default()));
+    let speaking = |name: &str| Speaking {
+        model: model(name).identity,
+        system: None,
+        extra: serde_json::Map::new(),
+        sampling: (&config.annotate.sampling).into(),
+        structured: false,
+        tries: 1,
+    };
+    // The judge is the student's model too: what it says is told apart all the same.
+    let judge = JudgeOfAnswers::new(&config.judging, || speaking("m"), Path::new("")).unwrap();
+    let templates = Templates::load(&config.annotate.prompts, Path::new("")).unwrap();
+    let rater = |second, name| Rater::new(&config.annotate, second, speaking(name), templates.clone());
+    let raters = config.annotate.asks_judge().then(|| rater(false, "m"));
+    let plan = plan.judged_by(judge).rated_by(
+        raters.into_iter().chain(config.second_judge.as_ref().map(|_| rater(true, "j"))).collect(),
+        Vec::new(),
+    );
     let Some(by) = config.scored_by().unwrap() else { return plan };
     // The judge is the student's model too: what it scores is told apart all the same.
     let identity = model(if by.role == "judge" { "m" } else { "p" }).identity;
@@ -363,7 +421,7 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
         let questions = bank(seed).into_iter().map(Ok::<_, String>);
         let through = runtime.block_on(async {
             let probe = |q: &Question, a: &[_]| grade::next(&plan.probe, &plan.grade, q, a);
-            let distil = |q: &Question, a: &[_]| distil::next(&plan.distil, q, a);
+            let distil = |q: &Question, a: &[_]| annotate::next(&plan.distil, &plan.annotate, q, a);
             let wanted = questions.filter(|question| drawn.contains(&question.as_ref().unwrap().id.to_string()));
             let drive = async {
                 match phase {

@@ -171,26 +171,31 @@ struct FilterArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KindArg {
+pub(crate) enum KindArg {
     Math,
     Choice,
     Text,
     Code,
 }
 
+impl KindArg {
+    pub(crate) fn kind(self) -> question::Kind {
+        match self {
+            Self::Math => question::Kind::Math,
+            Self::Choice => question::Kind::Choice,
+            Self::Text => question::Kind::Text,
+            Self::Code => question::Kind::Code,
+        }
+    }
+}
+
 impl FilterArgs {
     fn filter(&self) -> Filter {
         let either = |yes: bool, no: bool| (yes || no).then_some(yes);
-        let kind = |kind: &KindArg| match kind {
-            KindArg::Math => question::Kind::Math,
-            KindArg::Choice => question::Kind::Choice,
-            KindArg::Text => question::Kind::Text,
-            KindArg::Code => question::Kind::Code,
-        };
         Filter {
             subjects: self.subject.clone(),
             sources: self.source.clone(),
-            kinds: self.kind.iter().map(kind).collect(),
+            kinds: self.kind.iter().map(|kind| kind.kind()).collect(),
             levels: self.level.clone(),
             has_tests: either(self.with_tests, self.without_tests),
             verifiable: either(self.verifiable, self.unverifiable),

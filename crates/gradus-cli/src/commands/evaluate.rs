@@ -108,6 +108,7 @@ fn configure(args: &Args) -> Result<Configured, CommandError> {
     if let Some(model) = &args.model {
         let model = match model.parse() {
             Ok(ModelName::Replay { file, model }) => format!("replay:{}#{model}", named(&file)?.display()),
+            Ok(ModelName::Dir { path }) => format!("dir:{}", named(&path)?.display()),
             Ok(ModelName::Gguf { path }) => format!("gguf:{}", named(&path)?.display()),
             _ => model.clone(),
         };

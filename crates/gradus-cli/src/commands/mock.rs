@@ -112,6 +112,10 @@ enum Feature {
     Logprobs,
     /// Log-probabilities of the prompt
     PromptLogprobs,
+    /// Ranks beside log-probabilities of the prompt
+    Ranks,
+    /// The routes /tokenize and /detokenize
+    Tokenize,
     /// Several answers to one request
     N,
     /// Answers that fit a JSON schema
@@ -168,6 +172,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         lacks: MockLacks {
             logprobs: lacks(Feature::Logprobs),
             prompt_logprobs: lacks(Feature::PromptLogprobs),
+            ranks: lacks(Feature::Ranks),
+            tokenize: lacks(Feature::Tokenize),
             n: lacks(Feature::N),
             json_schema: lacks(Feature::JsonSchema),
             pooling: lacks(Feature::Pooling),

@@ -76,7 +76,9 @@ pub(crate) fn stages(
     let session = Session::open(configured, folder, args, until, false)?;
     let config = &session.configured.config;
     let (ran, metrics) = derive(&session, until, args)?;
-    let exported = (until >= Until::Select).then(|| export::write(folder, config, &metrics)).transpose()?;
+    let exported = (until >= Until::Select)
+        .then(|| export::write(folder, &session.configured.base, config, &metrics))
+        .transpose()?;
     let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
     if let Some(fault) = metrics.balance.fault() {
@@ -178,6 +180,18 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
         How::Words(words) => Some(prompt(scorer.form(), &words.template)),
         How::Wire(_) => None,
     });
+    let mut judges: Vec<ModelFact> = Vec::new();
+    for (role, speaking, sampling) in plan.judges() {
+        let model = if role == "judge" { config.judge.as_ref() } else { config.second_judge.as_ref() };
+        let judge = fact(role, &speaking.model, Some(sampling(config)), model);
+        if !judges.contains(&judge) && scorer.as_ref() != Some(&judge) {
+            judges.push(judge);
+        }
+    }
+    let of_answers = plan.probe.judge.model.iter().map(|judge| prompt("answer", &judge.template));
+    let of_cots = plan.annotate.raters.iter().take(1).flat_map(|rater| {
+        rater.templates.used(&config.annotate).into_iter().map(|(name, text)| prompt(name, text)).collect::<Vec<_>>()
+    });
     let yaml = std::fs::read(session.folder.join("gradus.yaml"))
         .map_err(|error| CommandError::failure(format!("{}/gradus.yaml: {error}", session.folder.display())))?;
     Ok(RunFacts {
@@ -192,8 +206,10 @@ fn facts(session: &Session) -> Result<RunFacts, CommandError> {
             .into_iter()
             .map(|(name, text)| prompt(name, text))
             .chain(scoring)
+            .chain(of_answers)
+            .chain(of_cots)
             .collect(),
-        models: std::iter::once(student).chain(scorer).chain(teachers).collect(),
+        models: std::iter::once(student).chain(scorer).chain(judges).chain(teachers).collect(),
         sandbox: session.sandbox().map(sandbox_fact),
     })
 }
@@ -244,7 +260,10 @@ fn close(
                 "n_selected": ran.n_selected,
                 "dropped": dropped,
                 "exported": exported.map(|exported| {
-                    json!({"rows": exported.rows, "questions": exported.questions, "files": exported.files})
+                    json!({
+                        "rows": exported.rows, "questions": exported.questions, "others": exported.others,
+                        "files": exported.files,
+                    })
                 }),
                 "partial": partial,
                 "report": report,
@@ -263,6 +282,9 @@ fn close(
     }
     if until >= Until::Distil {
         made.push_str(&format!(", {} right chains of thought", ran.n_sound));
+    }
+    if until >= Until::Annotate && session.plan.annotate.rates() {
+        made.push_str(&format!(", {} rated", ran.n_rated));
     }
     if until >= Until::Select {
         made.push_str(&format!(", {} kept", ran.n_selected));

@@ -1,4 +1,6 @@
-//! A tiny model with random weights, its GGUF file, and its forward pass as one would write it on paper.
+//! A tiny model with random weights, its files, and its forward pass as one would write it on paper.
+
+pub(crate) mod folder;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.co
 pub(crate) struct Tiny {
     pub(crate) architecture: &'static str,
     pub(crate) n_context: u32,
+    /// Frequencies are scaled as `llama3` scales them; only in a folder.
+    pub(crate) scaled: bool,
     tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
     tokens: Vec<String>,
 }
@@ -43,7 +47,7 @@ impl Tiny {
         }
         tokens.extend(MERGES.iter().map(|(left, right)| format!("{left}{right}")));
         tokens.extend(["<|im_start|>".to_owned(), "<|im_end|>".to_owned()]);
-        let mut tiny = Self { architecture, n_context: 512, tensors: BTreeMap::new(), tokens };
+        let mut tiny = Self { architecture, n_context: 512, scaled: false, tensors: BTreeMap::new(), tokens };
         let n_vocabulary = tiny.tokens.len();
         let mut state = 0x9e37_79b9_7f4a_7c15;
         let mut add = |name: String, dims: &[usize], scale: f32, shift: f32| {
@@ -205,7 +209,8 @@ impl Tiny {
 
     fn rotate(&self, head: &mut [f32], position: usize) {
         for i in 0..HEAD / 2 {
-            let angle = position as f64 * BASE.powf(-2.0 * i as f64 / HEAD as f64);
+            let frequency = BASE.powf(-2.0 * i as f64 / HEAD as f64);
+            let angle = position as f64 * if self.scaled { folder::scaled(frequency) } else { frequency };
             let (sin, cos) = (angle.sin() as f32, angle.cos() as f32);
             let (a, b) = if self.architecture == "llama" { (2 * i, 2 * i + 1) } else { (i, i + HEAD / 2) };
             (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);

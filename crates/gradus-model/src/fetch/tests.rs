@@ -140,6 +140,28 @@ async fn bytes_with_another_checksum_are_not_kept() {
     assert_eq!(fs::read_dir(home.path().join("hub/models--o--m/blobs")).unwrap().count(), 0);
 }
 
+/// The hub announces small files by the SHA-1 that git knows them by.
+#[tokio::test]
+async fn a_small_file_is_checked_as_git_does() {
+    let git = "0839b2e9412b314cb8bb9a20f587aa13752ae310";
+    let (_hub, variables, home) = Hub { sha256: git.into(), ..Hub::new(b"contents") }.start().await;
+    assert_eq!(fs::read(fetch_hub(&file(), &variables).await.unwrap()).unwrap(), b"contents");
+    assert!(home.path().join("hub/models--o--m/blobs").join(git).exists());
+    let (_hub, variables, _home) = Hub { sha256: git.into(), ..Hub::new(b"other contents") }.start().await;
+    assert!(matches!(fetch_hub(&file(), &variables).await, Err(FetchError::Checksum { .. })));
+}
+
+#[tokio::test]
+async fn of_several_files_only_the_first_must_exist() {
+    let (_hub, mut variables, home) = Hub::new(b"contents").start().await;
+    let folder = home.path().join(format!("hub/models--o--m/snapshots/{COMMIT}/q"));
+    assert_eq!(fetch_folder("o/m", &["q/x.gguf", "q/none.json"], &variables).await.unwrap(), folder);
+    let missing = fetch_folder("o/m", &["q/none.json", "q/x.gguf"], &variables).await;
+    assert!(matches!(missing, Err(FetchError::Refused { .. })));
+    variables.hf_hub_offline = true;
+    assert_eq!(fetch_folder("o/m", &["q/x.gguf", "q/none.json"], &variables).await.unwrap(), folder);
+}
+
 #[tokio::test]
 async fn what_cannot_be_had_is_said() {
     let (_hub, variables, _home) = Hub::new(b"contents").start().await;

@@ -310,6 +310,14 @@ pub struct Request {
     return_token_ids: bool,
     #[serde(default)]
     continue_final_message: bool,
+    #[serde(default)]
+    add_generation_prompt: Option<bool>,
+    /// A text that is no conversation: of `/tokenize`, or what the tokens of `/detokenize` say.
+    #[serde(skip)]
+    pub(super) text: Option<String>,
+    /// Prompts of a completion that come as tokens.
+    #[serde(skip)]
+    pub(super) prompts: Option<Vec<Vec<u64>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -348,22 +356,64 @@ impl Request {
         serde_json::from_slice(body)
     }
 
-    /// Reads the body of a completion: its prompt becomes the only message.
+    /// Reads the body of a completion: its prompt becomes the only message, and stays apart if it is of tokens.
     ///
     /// # Errors
-    /// The body is not JSON, or its prompt is no text.
+    /// The body is not JSON, or its prompt is neither text nor tokens.
     pub fn read_completion(body: &[u8]) -> serde_json::Result<Self> {
         let mut body: Map<String, Value> = serde_json::from_slice(body)?;
-        let prompt = body.remove("prompt").unwrap_or_default();
-        body.insert("messages".to_owned(), json!([{ "role": "user", "content": prompt }]));
         // A number here, a yes or no in chat.
         body.remove("logprobs");
-        serde_json::from_value(Value::Object(body))
+        let prompt = body.remove("prompt").unwrap_or_default();
+        let mut prompts: Option<Vec<Vec<u64>>> = None;
+        let said = match &prompt {
+            Value::Array(list) if list.first().is_some_and(Value::is_array) => {
+                prompts = Some(serde_json::from_value(prompt)?);
+                Value::String(String::new())
+            }
+            Value::Array(_) => {
+                prompts = Some(vec![serde_json::from_value(prompt)?]);
+                Value::String(String::new())
+            }
+            _ => prompt,
+        };
+        body.insert("messages".to_owned(), json!([{ "role": "user", "content": said }]));
+        Ok(Request { prompts, ..serde_json::from_value(Value::Object(body))? })
     }
 
-    /// Tokens of the prompt, at about four bytes each.
+    /// Reads the body of `/tokenize` or `/detokenize`: a conversation, a text, or the tokens of one.
+    ///
+    /// # Errors
+    /// The body is not JSON, or holds none of them.
+    pub fn read_tokenize(body: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Plain {
+            #[serde(default)]
+            prompt: Option<String>,
+            #[serde(default)]
+            tokens: Option<Vec<u64>>,
+        }
+        let Plain { prompt, tokens } = serde_json::from_slice(body)?;
+        let said = tokens.map(|tokens| tokens.into_iter().filter_map(super::measure::text).collect());
+        let mut object: Map<String, Value> = serde_json::from_slice(body)?;
+        let text = prompt.or(said);
+        if text.is_some() {
+            object.insert("messages".to_owned(), json!([]));
+        }
+        Ok(Request { text, ..serde_json::from_value(Value::Object(object))? })
+    }
+
+    /// Tokens of the prompt, at about four bytes each, or of the longest one that came as tokens.
     pub fn prompt_tokens(&self) -> u64 {
-        self.messages.iter().map(|message| message.content.len() as u64 / 4 + 4).sum()
+        match &self.prompts {
+            Some(prompts) => prompts.iter().map(|prompt| prompt.len() as u64).max().unwrap_or(0),
+            None => self.messages.iter().map(|message| message.content.len() as u64 / 4 + 4).sum(),
+        }
+    }
+
+    /// Whether a conversation ends with the beginning of the model's turn: so it is unless it is not wanted.
+    pub(super) fn adds_generation_prompt(&self) -> bool {
+        self.add_generation_prompt != Some(false)
     }
 
     pub(super) fn max_tokens(&self) -> usize {

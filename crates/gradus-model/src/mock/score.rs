@@ -99,12 +99,12 @@ impl MockPrm {
     }
 
     /// A completion with the log-probabilities of its prompt, if they are asked for: vLLM's `prompt_logprobs`.
-    pub(super) fn completion(&self, request: &Request, text: &str) -> Bytes {
+    pub(super) fn completion(&self, request: &Request, text: &str, with_ranks: bool) -> Bytes {
         let prompt = request.messages.first().map_or("", |message| message.content.as_str());
         let tokens: Vec<&str> = pieces(prompt).collect();
         let n_top = request.prompt_logprobs();
         let prompt_logprobs =
-            n_top.map(|n_top| (0..tokens.len()).map(|at| self.position(&tokens, at, n_top)).collect());
+            n_top.map(|n_top| (0..tokens.len()).map(|at| self.position(&tokens, at, n_top, with_ranks)).collect());
         let ids = || tokens.iter().map(|token| id(token)).collect();
         let body = Completion {
             id: "cmpl-mock",
@@ -127,7 +127,7 @@ impl MockPrm {
     }
 
     /// The token at a place and the likeliest ones there. Nothing is told of the first.
-    fn position(&self, tokens: &[&str], at: usize, n_top: usize) -> Option<Position> {
+    fn position(&self, tokens: &[&str], at: usize, n_top: usize, with_ranks: bool) -> Option<Position> {
         let before = at.checked_sub(1)?;
         let is_mark = |token: &&str| self.marks.iter().any(|mark| token.trim() == mark);
         let likely = if is_mark(&tokens[before]) {
@@ -137,6 +137,7 @@ impl MockPrm {
             (0..n_top as i32).map(|rank| (format!("w{rank}"), 0.5_f64.powi(rank + 1))).collect()
         };
         let entry = |p: f64, rank: usize, token: &str| {
+            let rank = with_ranks.then_some(rank);
             (id(token), Entry { logprob: p.ln(), rank, decoded_token: token.to_owned() })
         };
         let mut entries = vec![entry(1e-4, 40, tokens[at])];
@@ -178,7 +179,8 @@ struct Position(Vec<(u64, Entry)>);
 #[derive(Serialize)]
 struct Entry {
     logprob: f64,
-    rank: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<usize>,
     decoded_token: String,
 }
 

@@ -181,14 +181,12 @@ impl Config {
         if self.judge.is_some() {
             return Ok(());
         }
-        if self.annotate.asks_judge() {
+        let came_along = !self.annotate.recorded.is_empty() && !self.annotate.process;
+        if self.annotate.asks_judge() && !came_along {
             return missing("`annotate.scores` or `annotate.process`");
         }
-        if self.judging.judge == super::AnswerJudge::Llm {
-            return missing("`judging.judge: llm`");
-        }
-        if self.judging.check_share > 0.0 {
-            return missing("`judging.check_share`");
+        if self.judging.asks_judge() {
+            return missing("`judging.judge: llm` or `judging.check_share`");
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, JsonSchema)]
 #[schemars(with = "ModelShape")]
 pub struct ModelConfig {
-    /// `openai:URL#MODEL`, `replay:FILE#MODEL`, `gguf:PATH`, `hf:OWNER/REPO/FILE`, `smollm2`.
+    /// `openai:URL#MODEL`, `replay:FILE#MODEL`, `gguf:PATH`, `dir:PATH` (a folder of safetensors as training writes
+    /// it), `hf:OWNER/REPO/FILE`, `smollm2`.
     pub model: String,
     /// Further URLs of the same model: replicas, asked in turn.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -118,6 +118,8 @@ pub enum SplitBy {
     Paragraphs,
     /// At every line with something on it.
     Lines,
+    /// At every sentence and every line with something on it.
+    Sentences,
     /// At `Step 2:` and `## ...`; after a blank line where there are fewer than two of them.
     Heads,
 }

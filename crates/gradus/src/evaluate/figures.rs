@@ -448,6 +448,7 @@ pub(super) mod tests {
             extracted: extracted.map(str::to_owned),
             explanation: String::new(),
             tests: None,
+            heard: None,
         };
         Judged { key: Key([number as u8; 32]), source: Source::Student, number, result: Ok((completion, verdict)) }
     }

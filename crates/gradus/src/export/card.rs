@@ -6,10 +6,10 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Value, json};
 
-use super::layout::Layout;
-use super::row::COLUMNS;
+use super::layout::Of;
 use super::shards::{Written, features};
-use super::{ExportFacts, Tally, recorded_teachers};
+use super::tally::{Tally, recorded_teachers};
+use super::{ExportFacts, pairs, row};
 use crate::config::{Export, Think};
 use crate::level::Level;
 
@@ -45,20 +45,15 @@ const LICENSES: [&str; 22] = [
 ];
 
 /// The text of the card.
-pub(super) fn render(
-    facts: &ExportFacts<'_>,
-    config: &Export,
-    tally: &Tally,
-    written: &[(&'static dyn Layout, Written)],
-) -> String {
+pub(super) fn render(facts: &ExportFacts<'_>, config: &Export, tally: &Tally, written: &[(Of, Written)]) -> String {
     let (licenses, others) = licenses(tally);
     let formats: Vec<Value> = written
         .iter()
-        .map(|(layout, written)| {
-            let n_questions = tally.taken.rows.get(layout.name()).copied();
+        .map(|(of, written)| {
+            let layout = of.layout();
             json!({
                 "name": layout.name(), "about": layout.about(), "features": features(&layout.columns()),
-                "rows": n_questions.unwrap_or(tally.rows), "questions": n_questions.is_some(),
+                "rows": written.n_rows, "questions": matches!(of, Of::Questions(_)), "holds": holds(*of),
                 "n_bytes": written.n_bytes, "download_bytes": written.download_bytes,
             })
         })
@@ -77,12 +72,23 @@ pub(super) fn render(
         let count: u64 = tally.sources.values().skip(MAX_SOURCES).sum();
         sources.push(json!({"name_md": format!("{more} more"), "license_md": "", "count": count}));
     }
-    let columns: Vec<Value> = COLUMNS.iter().map(|(name, _, about)| json!({"name": name, "about": about})).collect();
+    let has = |wanted: &dyn Fn(&Of) -> bool| written.iter().any(|(of, _)| wanted(of));
+    let (has_pairs, has_labels) = (has(&|of| matches!(of, Of::Pairs(_))), has(&|of| matches!(of, Of::Labels(_))));
+    let of_one = row::COLUMNS.iter().filter(|_| has_labels || has(&|of| matches!(of, Of::Sft(_))));
+    let of_pairs = pairs::COLUMNS.iter().filter(|(.., about)| has_pairs && !about.is_empty());
+    let told = |(name, _, about): &(&str, _, &str)| json!({"name": name, "about": about});
+    let columns: Vec<Value> = of_one.map(told).collect();
+    let pair_columns: Vec<Value> = of_pairs.map(told).collect();
+    let tags = [("dpo", has_pairs), ("kto", has_labels), ("prm", has(&|of| matches!(of, Of::Steps(_))))];
+    let tags: Vec<&str> = tags.into_iter().filter(|(_, is_there)| *is_there).map(|(tag, _)| tag).collect();
+    let size = size_category(written.iter().map(|(_, written)| written.n_rows).max().unwrap_or(0));
     let teachers: Vec<String> = tally.teachers.iter().map(|teacher| markdown(teacher)).collect();
     let teachers = if teachers.is_empty() { "a teacher model".to_owned() } else { teachers.join(", ") };
     let context = json!({
         "languages": facts.languages, "licenses": licenses, "license_name": others, "name": facts.name,
-        "name_md": markdown(facts.name), "size": size_category(tally.rows.max(tally.taken.rows.values().copied().max().unwrap_or(0))), "formats": formats, "rows": tally.rows,
+        "name_md": markdown(facts.name), "size": size, "tags": tags, "formats": formats, "rows": tally.rows,
+        "n_not_correct": tally.n_not_correct, "pair_columns": pair_columns,
+        "questions": has(&|of| matches!(of, Of::Questions(_))),
         "teachers_md": teachers, "student_md": markdown(facts.student), "tool_md": markdown(&facts.run.tool),
         "wrap": config.think == Think::Wrap, "longest": tally.longest, "max_length": tally.longest.max_length(),
         "levels": levels, "recorded_md": recorded.join(", "), "sources": sources, "columns": columns,
@@ -91,6 +97,16 @@ pub(super) fn render(
     });
     let card = Environment::new().render_str(TEMPLATE, minijinja::Value::from(Serde(&context)));
     card.expect("the template is fixed and every value is given") + "\n"
+}
+
+/// What the rows of a format are, where they are not selected chains of thought.
+fn holds(of: Of) -> Option<&'static str> {
+    match of {
+        Of::Sft(_) | Of::Questions(_) => None,
+        Of::Pairs(_) => Some("preference pairs"),
+        Of::Labels(_) => Some("labelled chains of thought"),
+        Of::Steps(_) => Some("solutions with labelled steps"),
+    }
 }
 
 /// Licences for the header, and the names of those that the hub does not know.

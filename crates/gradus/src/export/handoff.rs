@@ -8,12 +8,17 @@ mod numbers;
 
 use std::path::Path;
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde_json::{Value, json};
 
-use super::quoted;
-use crate::config::{SamplingConfig, Training};
+use super::ExportFacts;
+use super::layout::Of;
+use super::manifest::quoted;
+use super::shards::Written;
+use super::tally::Tally;
+use crate::config::{Export, SamplingConfig, Training};
 use numbers::Numbers;
 
 /// Longest prompt in tokens for the trainer that must be told one; a guess.
@@ -43,11 +48,36 @@ pub(super) struct HandoffFacts<'a> {
     pub(super) seed: u64,
 }
 
+impl<'a> HandoffFacts<'a> {
+    /// What was written of a format, and what is known about its rows.
+    pub(super) fn new(of: Of, written: &Written, config: &Export, facts: &ExportFacts<'a>, tally: &Tally) -> Self {
+        let is_checked = tally.checks.as_ref().is_some_and(|checks| checks.proposed_max_length.is_some());
+        let by_others = if tally.longest.tokens.is_some() { Counted::Teacher } else { Counted::Guessed };
+        // Only selected chains of thought are counted by the student's tokenizer: those of pairs may be longer.
+        let (max_length, counted) = match of {
+            Of::Sft(_) if is_checked => (tally.max_length(), Counted::Student),
+            _ => (tally.max_length().max(tally.longest.max_length()), by_others),
+        };
+        let student = facts.run.models.iter().find(|model| model.role == "student");
+        Self {
+            student: facts.student,
+            rows: written.n_rows,
+            max_length,
+            counted,
+            max_answer: student
+                .and_then(|student| student.sampling.as_ref())
+                .map(|sampling| sampling.max_tokens.into()),
+            keep_order: config.keep_order,
+            training: config.training,
+            seed: facts.run.seed,
+        }
+    }
+}
+
 /// Who counted the tokens of the longest row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Counted {
     /// The student's own tokenizer.
-    #[expect(dead_code, reason = "the check of exported rows counts so")]
     Student,
     /// The teacher's server: an eighth is added.
     Teacher,
@@ -163,9 +193,8 @@ fn warmup_steps(numbers: &Numbers, method: &str, rows: u64) -> u64 {
 
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
-    environment.set_keep_trailing_newline(true);
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("the usual delimiters are fine"));
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.add_filter("shell", quoted);
     for (name, text) in [

@@ -1,8 +1,8 @@
 //! Chat messages in one list: loss on all tokens unless the trainer masks.
 
-use gradus_model::Message;
+use serde_json::{Value, json};
 
-use super::layout::{Column, Layout, Sft};
+use super::layout::{Column, Layout, Sft, Shape, Turns, Unfit};
 use super::row;
 
 /// `{"messages":[…]}`.
@@ -18,13 +18,12 @@ impl Layout for Messages {
     }
 
     fn columns(&self) -> Vec<Column> {
-        row::after(&["messages"])
+        row::after(&[("messages", Shape::MESSAGES)])
     }
 }
 
 impl Sft for Messages {
-    fn fill(&self, mut prompt: Vec<Message>, completion: Message) -> Vec<Vec<Message>> {
-        prompt.push(completion);
-        vec![prompt]
+    fn fill(&self, turns: &Turns<'_>) -> Result<Vec<Value>, Unfit> {
+        Ok(vec![json!(turns.messages())])
     }
 }

@@ -1,14 +1,13 @@
 //! Questions for reinforcement learning: those whose pass rate for the student lies in the configured window.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use gradus_model::Message;
 use gradus_sandbox::Tests;
 
-use super::{ExportError, Prompt};
+use super::Prompt;
 use crate::config::Rl;
-use crate::tables::{LevelRow, QuestionRow, TableReader};
+use crate::tables::{LevelRow, QuestionRow};
 
 /// A question that a student may learn from by trying.
 pub(super) struct Task<'a> {
@@ -79,23 +78,6 @@ impl Taken {
         }
         notes
     }
-}
-
-/// Every question with its level, in bank order.
-pub(super) fn each(
-    tables: &Path,
-    mut take: impl FnMut(QuestionRow, Option<LevelRow>) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
-    let mut levels = TableReader::<LevelRow>::open(tables)?.peekable();
-    for question in TableReader::<QuestionRow>::open(tables)? {
-        let question = question?;
-        // Not every question has a level; those that have stand in the same order.
-        let is_its =
-            |row: &Result<LevelRow, _>| row.as_ref().map_or(true, |row| row.question_id == question.question_id);
-        let level = levels.next_if(is_its).transpose()?;
-        take(question, level)?;
-    }
-    Ok(())
 }
 
 /// Whether a pass rate lies in the window, both ends included.

@@ -10,7 +10,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, ListArray, RecordBatch, StringBuilder, StructArray};
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListArray, RecordBatch, StringBuilder, StructArray,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
@@ -66,6 +68,8 @@ pub(super) struct FormatWriter {
 pub(super) struct Written {
     /// Relative to the format's folder, in order.
     pub(super) files: Vec<String>,
+    /// Rows.
+    pub(super) n_rows: u64,
     /// Bytes of the values in memory, as `datasets` counts them.
     pub(super) n_bytes: u64,
     /// Bytes of the Parquet files.
@@ -123,6 +127,11 @@ impl FormatWriter {
         if self.rows.len() >= BATCH_ROWS || self.rows_bytes >= self.limits.batch { self.encode() } else { Ok(()) }
     }
 
+    /// Number of rows so far.
+    pub(super) fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
     /// Completes the files, makes them durable and gives them their names.
     pub(super) fn finish(mut self) -> Result<Written, ExportError> {
         self.encode()?;
@@ -144,7 +153,7 @@ impl FormatWriter {
             files.push(name);
         }
         files.push("train.jsonl".to_owned());
-        Ok(Written { files, n_bytes: self.n_bytes, download_bytes, peak_bytes: self.peak_bytes })
+        Ok(Written { files, n_rows: self.n_rows, n_bytes: self.n_bytes, download_bytes, peak_bytes: self.peak_bytes })
     }
 
     fn partial(&self, n: usize) -> PathBuf {
@@ -215,18 +224,26 @@ impl FormatWriter {
 /// A column in the words of the card: name and dtype, or what it is made of.
 pub(super) fn features(columns: &[Column]) -> Vec<Value> {
     let feature = |(name, shape): &Column| match shape {
-        Shape::Text => json!({"name": name, "dtype": "string"}),
-        Shape::Int => json!({"name": name, "dtype": "int64"}),
-        Shape::Float => json!({"name": name, "dtype": "float64"}),
-        Shape::Texts => json!({"name": name, "list": "string"}),
-        Shape::Messages => json!({"name": name, "list": features(&MESSAGE)}),
+        Shape::List(items) => match items {
+            Shape::Fields(fields) => json!({"name": name, "list": features(fields)}),
+            items => json!({"name": name, "list": dtype(**items)}),
+        },
         Shape::Fields(fields) => json!({"name": name, "struct": features(fields)}),
+        value => json!({"name": name, "dtype": dtype(*value)}),
     };
     columns.iter().map(feature).collect()
 }
 
-/// A turn of a conversation.
-const MESSAGE: [Column; 2] = [("role", Shape::Text), ("content", Shape::Text)];
+/// The hub's word for a single value.
+fn dtype(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Text => "string",
+        Shape::Int => "int64",
+        Shape::Float => "float64",
+        Shape::Bool => "bool",
+        Shape::List(_) | Shape::Fields(_) => unreachable!("no column is a list of lists"),
+    }
+}
 
 fn element(data_type: DataType) -> Arc<Field> {
     Arc::new(Field::new("element", data_type, true))
@@ -237,8 +254,8 @@ fn data_type(shape: Shape) -> DataType {
         Shape::Text => DataType::Utf8,
         Shape::Int => DataType::Int64,
         Shape::Float => DataType::Float64,
-        Shape::Texts => DataType::List(element(DataType::Utf8)),
-        Shape::Messages => DataType::List(element(DataType::Struct(fields(&MESSAGE)))),
+        Shape::Bool => DataType::Boolean,
+        Shape::List(items) => DataType::List(element(data_type(*items))),
         Shape::Fields(columns) => DataType::Struct(fields(columns)),
     }
 }
@@ -258,15 +275,13 @@ fn described(columns: &[Column]) -> String {
 }
 
 fn features_of(columns: &[Column]) -> Map<String, Value> {
-    let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
-    let feature = |shape: Shape| match shape {
-        Shape::Text => value("string"),
-        Shape::Int => value("int64"),
-        Shape::Float => value("float64"),
-        Shape::Texts => json!({"feature": value("string"), "_type": "List"}),
-        Shape::Messages => json!({"feature": features_of(&MESSAGE), "_type": "List"}),
-        Shape::Fields(columns) => Value::Object(features_of(columns)),
-    };
+    fn feature(shape: Shape) -> Value {
+        match shape {
+            Shape::List(items) => json!({"feature": feature(*items), "_type": "List"}),
+            Shape::Fields(columns) => Value::Object(features_of(columns)),
+            value => json!({"dtype": dtype(value), "_type": "Value"}),
+        }
+    }
     columns.iter().map(|(name, shape)| ((*name).to_owned(), feature(*shape))).collect()
 }
 
@@ -309,8 +324,12 @@ fn array(shape: Shape, values: &[&Value]) -> ArrayRef {
             builder.extend(values.iter().map(|value| value.as_f64()));
             Arc::new(builder.finish())
         }
-        Shape::Texts => list(Shape::Text, values),
-        Shape::Messages => list(Shape::Fields(&MESSAGE), values),
+        Shape::Bool => {
+            let mut builder = BooleanBuilder::new();
+            builder.extend(values.iter().map(|value| value.as_bool()));
+            Arc::new(builder.finish())
+        }
+        Shape::List(items) => list(*items, values),
         Shape::Fields(columns) => {
             let inner = |(name, shape): &Column| {
                 let values: Vec<&Value> = values.iter().map(|value| value.get(name).unwrap_or(&Value::Null)).collect();

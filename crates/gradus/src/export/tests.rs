@@ -1,11 +1,17 @@
 //! Exports of small tables made by hand.
 
+mod groups;
+
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
+use gradus_model::Speaker;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::manifest::quoted;
+use super::shards::FormatWriter;
+use super::tally::Tally;
 use super::*;
 use crate::config::Format;
 use crate::tables::{CotRow, LevelRow, Row, SelectionRow, TableWriter, VerdictRow};
@@ -55,6 +61,8 @@ fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
                 explanation: String::new(),
                 tests_passed: None,
                 tests_total: None,
+                llm_verdict: None,
+                llm_reason: None,
             };
             // The same model in both roles shares its attempts.
             verdicts.push(verdict("student", "wrong role")).unwrap();
@@ -82,6 +90,11 @@ fn tables(folder: &Path, n: u64, text: &dyn Fn(u64) -> String) {
                     rank: Some(attempt as i64),
                     probability: None,
                     reason: "drawn".into(),
+                    s_rv: None,
+                    cd: None,
+                    w_cd: None,
+                    w_match: None,
+                    fit: None,
                 })
                 .unwrap();
         }
@@ -118,6 +131,15 @@ fn level(question_id: &str) -> LevelRow {
 }
 
 fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, ExportError> {
+    export_for(folder, config, limits, None)
+}
+
+fn export_for(
+    folder: &Path,
+    config: &Export,
+    limits: Limits,
+    chat: Option<&dyn Chat>,
+) -> Result<Exported, ExportError> {
     let run = RunFacts { tool: "gradus 0".into(), config_hash: "c0ffee".into(), ..RunFacts::default() };
     let prompt = |question: &QuestionRow| Prompt {
         messages: vec![Message { role: Speaker::User, content: format!("{}\nBox it.", question.question) }],
@@ -131,6 +153,9 @@ fn export(folder: &Path, config: &Export, limits: Limits) -> Result<Exported, Ex
         funnel: &[FunnelStep { step: "entered".into(), unit: "questions".into(), count: 9 }],
         partial: None,
         prompt: &prompt,
+        chat,
+        render: None,
+        scoring: &Scoring::default(),
     };
     write_within(folder, config, &facts, limits)
 }
@@ -166,7 +191,7 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
     assert_eq!(rows.len(), 4);
     assert_eq!(
         serde_json::to_string(&rows[2]).unwrap(),
-        r#"{"prompt":[{"role":"user","content":"What is 6 + 1?\nBox it."}],"completion":[{"role":"assistant","content":"<think>\nit is easy\n</think>\n\nSo:\n\n\\boxed{7}"}],"question_id":"0000000000000006","source_id":"s6","kind":"math","subject":"sums","source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5,"teacher":"teacher/t","cot_id":"000000000000000d","attempt":1,"verdict":"correct","verdict_method":"verify:int=int","verdict_version":"1","finish":"stop","completion_tokens":6,"selection_rank":1,"selection_reason":"drawn","prompt_hash":"abcd"}"#
+        r#"{"prompt":[{"role":"user","content":"What is 6 + 1?\nBox it."}],"completion":[{"role":"assistant","content":"<think>\nit is easy\n</think>\n\nSo:\n\n\\boxed{7}"}],"question_id":"0000000000000006","source_id":"s6","kind":"math","subject":"sums","source":"hand","license":"mit","student":"s","level":"3","pass_rate":0.5,"teacher":"teacher/t","cot_id":"000000000000000d","attempt":1,"verdict":"correct","verdict_method":"verify:int=int","verdict_version":"1","finish":"stop","completion_tokens":6,"selection_rank":1,"selection_reason":"drawn","prompt_hash":"abcd","rv":null,"cd":null,"s_rv":null,"process":null,"mean_nll":null,"rsr":null,"naturalness":null,"selection_probability":null,"judge":null,"is_correct":true}"#
     );
     // Question 9 has no level.
     assert_eq!(rows[3]["level"], Value::Null);
@@ -177,7 +202,8 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
     assert_eq!(
         exported.notes,
         [
-            "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)"
+            "2 of 4 rows have no thinking part: exported as they came (`export.think: wrap` puts tags around what precedes the answer)",
+            UNCHECKED
         ]
     );
     let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
@@ -225,8 +251,8 @@ fn the_same_tables_give_the_same_bytes_and_a_former_export_leaves_no_trace() {
     }
     let small = Limits { shard: 20_000, group: 9_000, batch: 1_000 };
     let first = export(folders[0].path(), &Export::default(), small).unwrap();
-    assert!(first.files.iter().any(|file| file.ends_with("data/train-00003-of-00004.parquet")), "{:?}", first.files);
-    // The user's own file stays, the four shards go.
+    assert!(first.files.iter().any(|file| file.ends_with("data/train-00004-of-00005.parquet")), "{:?}", first.files);
+    // The user's own file stays, the five shards go.
     std::fs::write(folders[0].path().join("export/mine.txt"), "mine").unwrap();
     export(folders[0].path(), &Export::default(), Limits::default()).unwrap();
     std::fs::remove_file(folders[0].path().join("export/mine.txt")).unwrap();
@@ -331,12 +357,28 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     let mut run = crate::metrics::tests::facts();
     let levels = ["5", "easy", "2"].map(|level| (level.to_owned(), 1)).into();
     let tally = Tally { has_cots: true, rows: 3, levels, ..Tally::default() };
-    fn facts<'a>(run: &'a RunFacts, prompt: &'a dyn Fn(&QuestionRow) -> Prompt) -> ExportFacts<'a> {
-        ExportFacts { name: "x", student: "s", languages: &[], run, funnel: &[], partial: None, prompt }
+    let scoring = Scoring::default();
+    fn facts<'a>(
+        run: &'a RunFacts,
+        prompt: &'a dyn Fn(&QuestionRow) -> Prompt,
+        scoring: &'a Scoring,
+    ) -> ExportFacts<'a> {
+        ExportFacts {
+            name: "x",
+            student: "s",
+            languages: &[],
+            run,
+            funnel: &[],
+            partial: None,
+            prompt,
+            chat: None,
+            render: None,
+            scoring,
+        }
     }
     let card = |run: &RunFacts| {
         let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
-        let facts = facts(run, &prompt);
+        let facts = facts(run, &prompt, &scoring);
         card::render(&facts, &Export::default(), &tally, &[])
     };
     let asked = card(&run);
@@ -346,7 +388,7 @@ fn the_card_lists_levels_by_difficulty_and_says_what_was_recorded() {
     run.models[1].recorded = true;
     assert!(card(&run).contains("The responses of t come from a recording."));
     let prompt = |_: &QuestionRow| Prompt { messages: Vec::new(), hash: String::new() };
-    let notes = tally.notes(&Export::default(), &facts(&run, &prompt));
+    let notes = tally.notes(&Export::default(), &facts(&run, &prompt, &scoring));
     assert!(notes[0].starts_with("the chains of thought of t were recorded"));
 }
 
@@ -491,6 +533,9 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
         funnel: &[],
         partial: Some(&partial),
         prompt: &prompt,
+        chat: None,
+        render: None,
+        scoring: &Scoring::default(),
     };
     let tally = Tally { has_cots: true, rows: 1, ..Tally::default() };
     let card = card::render(&facts, &Export::default(), &tally, &[]);
@@ -498,7 +543,7 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
         card.contains("**Partial:** the budget ended the run while asking (distil): $1.250000 of $1.2 spent"),
         "{card}"
     );
-    let manifest: Value = serde_json::from_str(&manifest(&Export::default(), &facts, &tally, &[])).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest::render(&Export::default(), &facts, &tally, &[])).unwrap();
     assert_eq!(manifest["partial"]["spent_usd"], 1.25);
 }
 
@@ -506,4 +551,60 @@ fn a_partial_run_is_marked_in_card_and_manifest() {
 fn words_are_quoted_for_the_shell() {
     assert_eq!(quoted("runs/a_1"), "runs/a_1");
     assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+}
+
+/// A student whose template writes turns one after another, and whose tokens are characters.
+struct Plain;
+
+impl Chat for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn render(&self, messages: &[Value], asks: bool) -> Result<String, gradus_model::chat::ChatError> {
+        let turns =
+            messages.iter().map(|message| format!("[{}{}$]", message["role"], message["content"].as_str().unwrap()));
+        Ok(turns.collect::<String>() + if asks { "[\"assistant\"" } else { "" })
+    }
+
+    fn n_tokens(&self, text: &str) -> Result<usize, gradus_model::chat::ChatError> {
+        Ok(text.chars().count())
+    }
+
+    fn ends(&self) -> &[String] {
+        static ENDS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| vec!["$]".to_owned()]);
+        &ENDS
+    }
+}
+
+#[test]
+fn rows_are_checked_as_the_student_sees_them_and_long_ones_left_out_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 10, &|q| "so ".repeat(if q == 6 { 700 } else { 1 }));
+    let checks = |exported: &Exported| {
+        let file = std::fs::read_to_string(folder.path().join("export/CHECKS.json")).unwrap();
+        assert_eq!(file, exported.checks.as_ref().unwrap().to_json());
+        serde_json::from_str::<Value>(&file).unwrap()
+    };
+    let exported = export_for(folder.path(), &Export::default(), Limits::default(), Some(&Plain)).unwrap();
+    let found = checks(&exported);
+    assert_eq!((&found["rows"], &found["flawed"], &found["student"]), (&4.into(), &0.into(), &"plain".into()));
+    let longest = found["tokens"]["max"].as_u64().unwrap();
+    assert!((2100..3000).contains(&longest), "{found}");
+    // The student's own tokens count, not the teacher's.
+    let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
+    let expected = "(counted by the student's tokenizer, rounded up)";
+    assert!(script.contains("\nMAX_LENGTH = 3072\n") && script.contains(expected), "{script}");
+    let mut config = Export::default();
+    config.lint.max_length = Some(1000);
+    let flagged = export_for(folder.path(), &config, Limits::default(), Some(&Plain)).unwrap();
+    assert_eq!((flagged.rows, &checks(&flagged)["flaws"]["too_long"]), (4, &1.into()));
+    config.lint.over_length = crate::config::OverLength::Drop;
+    let dropped = export_for(folder.path(), &config, Limits::default(), Some(&Plain)).unwrap();
+    assert_eq!((dropped.rows, &checks(&dropped)["dropped"]), (3, &1.into()));
+    assert_eq!(jsonl(&folder.path().join("export/trl/train.jsonl")).len(), 3);
+    assert!(dropped.notes.iter().any(|note| note.starts_with("1 rows are left out")), "{:?}", dropped.notes);
+    // A former export's checks do not stay.
+    export(folder.path(), &Export::default(), Limits::default()).unwrap();
+    assert!(!folder.path().join("export/CHECKS.json").exists());
 }

@@ -12,7 +12,7 @@ const ANNOUNCEMENTS: [&str; 4] = ["final answer", "answer is", "answer:", "answe
 
 /// The assistant's content: `<think>\n…\n</think>\n\nanswer`, the form that keeps its thinking part in most chat
 /// templates. A response without a thinking part stays as it is, unless it is to be wrapped.
-pub(super) fn content(think: Think, kind: &str, reasoning: Option<&str>, answer: Option<&str>) -> String {
+pub(crate) fn content(think: Think, kind: &str, reasoning: Option<&str>, answer: Option<&str>) -> String {
     let answer = answer.unwrap_or_default();
     match reasoning.map(str::trim).filter(|reasoning| !reasoning.is_empty()) {
         Some(reasoning) => join(reasoning, answer),
@@ -27,6 +27,17 @@ pub(super) fn content(think: Think, kind: &str, reasoning: Option<&str>, answer:
 /// Whether a text holds tags of its own, which would end or nest the thinking part early.
 pub(super) fn holds_tags(text: &str) -> bool {
     text.contains(OPEN) || text.contains(CLOSE)
+}
+
+/// Whether a content begins with a thinking part.
+pub(super) fn is_opened(content: &str) -> bool {
+    content.starts_with(OPEN)
+}
+
+/// What a rendered prompt already holds of the beginning of a thinking part.
+pub(super) fn opened_by(prompt: &str) -> Option<&'static str> {
+    let opening = if prompt.ends_with('\n') { "<think>\n" } else { OPEN };
+    prompt.trim_end().ends_with(OPEN).then_some(opening)
 }
 
 fn join(reasoning: &str, answer: &str) -> String {

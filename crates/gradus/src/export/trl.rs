@@ -1,8 +1,8 @@
 //! TRL's conversational prompt and completion: loss on the completion alone.
 
-use gradus_model::Message;
+use serde_json::{Value, json};
 
-use super::layout::{Column, Layout, Sft};
+use super::layout::{Column, Layout, Sft, Shape, Turns, Unfit};
 use super::row;
 
 /// `{"prompt":[…],"completion":[…]}`.
@@ -18,12 +18,12 @@ impl Layout for Trl {
     }
 
     fn columns(&self) -> Vec<Column> {
-        row::after(&["prompt", "completion"])
+        row::after(&[("prompt", Shape::MESSAGES), ("completion", Shape::MESSAGES)])
     }
 }
 
 impl Sft for Trl {
-    fn fill(&self, prompt: Vec<Message>, completion: Message) -> Vec<Vec<Message>> {
-        vec![prompt, vec![completion]]
+    fn fill(&self, turns: &Turns<'_>) -> Result<Vec<Value>, Unfit> {
+        Ok(vec![json!(turns.prompt), json!([turns.completion])])
     }
 }

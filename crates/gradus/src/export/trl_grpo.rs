@@ -20,11 +20,11 @@ impl Layout for TrlGrpo {
 
     fn columns(&self) -> Vec<Column> {
         vec![
-            ("prompt", Shape::Messages),
+            ("prompt", Shape::MESSAGES),
             ("solution", Shape::Text),
             ("answer", Shape::Text),
-            ("answers", Shape::Texts),
-            ("options", Shape::Texts),
+            ("answers", Shape::TEXTS),
+            ("options", Shape::TEXTS),
             ("tolerance", Shape::Float),
             ("tests", Shape::Text),
             ("question_id", Shape::Text),

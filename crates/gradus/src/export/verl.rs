@@ -19,7 +19,7 @@ const EXTRA_INFO: [Column; 15] = [
     ("question_id", Shape::Text),
     ("source_id", Shape::Text),
     ("kind", Shape::Text),
-    ("options", Shape::Texts),
+    ("options", Shape::TEXTS),
     ("tolerance", Shape::Float),
     ("subject", Shape::Text),
     ("source", Shape::Text),
@@ -42,7 +42,7 @@ impl Layout for Verl {
     fn columns(&self) -> Vec<Column> {
         vec![
             ("data_source", Shape::Text),
-            ("prompt", Shape::Messages),
+            ("prompt", Shape::MESSAGES),
             ("ability", Shape::Text),
             ("reward_model", Shape::Fields(&REWARD_MODEL)),
             ("extra_info", Shape::Fields(&EXTRA_INFO)),

@@ -13,7 +13,7 @@ const MAX_DEPTH: u32 = 12;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Null,
     Bool(bool),
     /// A number as it stands in the file: `0.10` stays so, and no digit of a long one is lost.
@@ -30,7 +30,7 @@ impl Cell {
     }
 
     /// Reads JSON that stands in a text.
-    pub(super) fn json_text(text: &str) -> Result<Self, String> {
+    pub(crate) fn json_text(text: &str) -> Result<Self, String> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| plain(&error))?;
         Self::json(raw)
     }
@@ -89,7 +89,7 @@ impl Cell {
     }
 
     /// The same as a JSON value, for readers of other crates.
-    pub(super) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(*value),
@@ -101,7 +101,7 @@ impl Cell {
     }
 
     /// The value under a dotted path; text that holds a JSON object is looked into.
-    pub(super) fn at(&self, path: &str) -> Option<Self> {
+    pub(crate) fn at(&self, path: &str) -> Option<Self> {
         let decoded;
         let pairs = match self {
             Self::Map(pairs) => pairs,
@@ -120,7 +120,7 @@ impl Cell {
     }
 
     /// Whether it holds nothing: null, blank, or empty.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         match self {
             Self::Null => true,
             Self::Text(text) => text.trim().is_empty(),
@@ -131,7 +131,7 @@ impl Cell {
     }
 
     /// A text, or a number as text.
-    pub(super) fn scalar(&self) -> Option<&str> {
+    pub(crate) fn scalar(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Number(text) => Some(text),
             _ => None,
@@ -139,7 +139,7 @@ impl Cell {
     }
 
     /// Name of its type, for messages.
-    pub(super) fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
@@ -211,7 +211,7 @@ impl<'de> Visitor<'de> for CellVisitor {
 
 /// A JSON object whose values are not read yet. Of a key that stands twice, the last counts, as in Python.
 #[derive(Debug)]
-pub(super) struct Object<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct Object<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Object<'a> {
     /// The value under a dotted path; a column with dots in its own name is found first.

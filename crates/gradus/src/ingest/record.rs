@@ -14,7 +14,7 @@ use crate::question::{Kind, Question, QuestionId, Tolerance};
 
 /// Where the fields of a bank's rows stand, and what holds for all of them.
 #[derive(Debug, Clone)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     id: Vec<String>,
     question: Vec<String>,
     answer: Vec<String>,
@@ -36,9 +36,9 @@ pub(super) struct Mapping {
 
 /// A row that could be read.
 #[derive(Debug)]
-pub(super) struct Parsed {
+pub(crate) struct Parsed {
     /// The question, with the source ids of its row.
-    pub(super) question: Question,
+    pub(crate) question: Question,
     /// Why it has neither references nor tests, if it has none.
     pub(super) lacking: Option<Bad>,
     /// Optional fields that are left out because of their type.
@@ -47,17 +47,17 @@ pub(super) struct Parsed {
 
 /// A row that cannot become a question.
 #[derive(Debug)]
-pub(super) struct Rejected {
+pub(crate) struct Rejected {
     /// Its id, if it was found.
     pub(super) source_id: Option<String>,
     /// Why.
-    pub(super) bad: Bad,
+    pub(crate) bad: Bad,
 }
 
 impl Mapping {
     /// The columns that the config names, else the usual ones. `stem` names the source of rows that do not; `languages`
     /// are those that programs may be written in.
-    pub(super) fn new(bank: &BankConfig, stem: String, languages: Arc<Languages>) -> Self {
+    pub(crate) fn new(bank: &BankConfig, stem: String, languages: Arc<Languages>) -> Self {
         let names = |named: &Option<String>, usual: &[&str]| match named {
             Some(name) => vec![name.clone()],
             None => usual.iter().map(ToString::to_string).collect(),
@@ -106,7 +106,7 @@ impl Mapping {
     }
 
     /// Reads the row with this number.
-    pub(super) fn parse(&self, record: Record<'_>, row: u64) -> Result<Parsed, Rejected> {
+    pub(crate) fn parse(&self, record: Record<'_>, row: u64) -> Result<Parsed, Rejected> {
         let columns = record.columns().map_err(|bad| Rejected { source_id: None, bad })?;
         let mut ignored = Vec::new();
         let source = optional(&columns, "source", &self.source, &mut ignored);
@@ -350,12 +350,12 @@ fn is_letter(answer: &str) -> bool {
 
 impl Bad {
     /// A row that cannot be read at all.
-    pub(super) fn row(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn row(code: &'static str, detail: impl Into<String>) -> Self {
         Self { field: None, reason: Reason::new(code, detail) }
     }
 
     /// A field that is not as it should be.
-    pub(super) fn field(field: &str, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn field(field: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), reason: Reason::new(code, detail) }
     }
 }

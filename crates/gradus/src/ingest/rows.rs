@@ -19,9 +19,9 @@ use super::{Bad, IngestError};
 
 /// A file of the bank, found and of a known format.
 #[derive(Debug, Clone)]
-pub(super) struct BankFile {
+pub(crate) struct BankFile {
     /// As the config writes it.
-    pub(super) name: Arc<str>,
+    pub(crate) name: Arc<str>,
     place: Place,
     format: Format,
 }
@@ -53,7 +53,7 @@ impl BankFile {
     }
 
     /// Looks at a path; a bank on the hub lies where it was fetched to.
-    pub(super) fn find(
+    pub(crate) fn find(
         base: &Path,
         path: &Path,
         fetched: Option<&HashMap<PathBuf, PathBuf>>,
@@ -97,7 +97,7 @@ impl BankFile {
     }
 
     /// Its name without directories and extensions: the source of rows that name none.
-    pub(super) fn stem(&self) -> String {
+    pub(crate) fn stem(&self) -> String {
         let file = Path::new(&*self.name).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut stem = file.as_str();
         for end in [".zst", ".gz", ".jsonl", ".ndjson", ".json", ".csv", ".parquet"] {
@@ -182,18 +182,18 @@ pub fn missing_hint(base: &Path, path: &Path) -> String {
 
 /// A row as it stands in the file.
 #[derive(Debug)]
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// Its number among the file's rows, from 1; blank lines are none.
-    pub(super) row: u64,
+    pub(crate) row: u64,
     /// The line it starts on, from 1; for Parquet, its row.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// What it holds, or why it cannot be read.
-    pub(super) record: Result<Record<'a>, Bad>,
+    pub(crate) record: Result<Record<'a>, Bad>,
 }
 
 /// What a row holds, not yet parsed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Record<'a> {
+pub(crate) enum Record<'a> {
     Json(&'a str),
     Csv { names: &'a [String], cells: &'a [String] },
     Parquet { batch: &'a RecordBatch, i: usize },
@@ -201,7 +201,7 @@ pub(super) enum Record<'a> {
 
 /// A parsed row, column by column.
 #[derive(Debug)]
-pub(super) enum Columns<'a> {
+pub(crate) enum Columns<'a> {
     Json(Object<'a>),
     Csv { names: &'a [String], cells: &'a [String] },
     Parquet { batch: &'a RecordBatch, i: usize },
@@ -209,7 +209,7 @@ pub(super) enum Columns<'a> {
 
 impl<'a> Record<'a> {
     /// Splits the row into columns.
-    pub(super) fn columns(self) -> Result<Columns<'a>, Bad> {
+    pub(crate) fn columns(self) -> Result<Columns<'a>, Bad> {
         Ok(match self {
             Self::Json(text) => {
                 let object = serde_json::from_str(text).map_err(|error| match text.trim_start().bytes().next() {
@@ -226,7 +226,7 @@ impl<'a> Record<'a> {
 
 impl Columns<'_> {
     /// The value under a column's name or a dotted path into it.
-    pub(super) fn at(&self, path: &str) -> Result<Option<Cell>, Bad> {
+    pub(crate) fn at(&self, path: &str) -> Result<Option<Cell>, Bad> {
         match self {
             Self::Json(object) => {
                 let Some(raw) = object.at(path) else { return Ok(None) };
@@ -243,7 +243,7 @@ impl Columns<'_> {
     }
 
     /// Names of the columns, for messages.
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         match self {
             Self::Json(object) => object.names().map(str::to_owned).collect(),
             Self::Csv { names, .. } => names.to_vec(),
@@ -260,7 +260,7 @@ fn nested(path: &str, column: impl Fn(&str) -> Option<Cell>) -> Option<Cell> {
 }
 
 /// The rows of one file, in order.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     file: &'a BankFile,
     form: Form,
     row: u64,
@@ -276,7 +276,7 @@ enum Form {
 impl<'a> Rows<'a> {
     /// Opens a file. A row longer than `limit` bytes is not kept in memory and reported as too long; of a
     /// Parquet file, only the columns that `wanted` accepts are read.
-    pub(super) fn open(file: &'a BankFile, limit: usize, wanted: impl Fn(&str) -> bool) -> Result<Self, IngestError> {
+    pub(crate) fn open(file: &'a BankFile, limit: usize, wanted: impl Fn(&str) -> bool) -> Result<Self, IngestError> {
         let form = match file.format {
             Format::Lines(packing) => {
                 let mut reader = file.reader(packing)?;
@@ -319,7 +319,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The next row; none at the end of the file.
-    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, IngestError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>, IngestError> {
         let (row, limit) = (self.row + 1, self.limit);
         let too_long = |length: u64| {
             Bad::row("too_long", format!("the row has {length} bytes, the most is {limit} (an unclosed quote?)"))

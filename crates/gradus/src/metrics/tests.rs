@@ -74,6 +74,8 @@ pub(crate) fn tables(folder: &Path, text: &str) {
             explanation: text.into(),
             tests_passed: None,
             tests_total: None,
+            llm_verdict: None,
+            llm_reason: None,
         };
         for attempt in 0..5_i64 {
             let id = format!("{:016x}", q * 10 + attempt as u64);
@@ -151,6 +153,11 @@ pub(crate) fn tables(folder: &Path, text: &str) {
                     rank: (attempt == 1).then_some(0),
                     probability: None,
                     reason: "drawn".into(),
+                    s_rv: None,
+                    cd: None,
+                    w_cd: None,
+                    w_match: None,
+                    fit: None,
                 });
             }
         } else {

@@ -22,6 +22,15 @@ pub(super) struct Point {
     pub(super) note: String,
 }
 
+/// A share at a place, with its interval, all but the place 0..1.
+pub(super) struct CurvePoint {
+    pub(super) x: f64,
+    pub(super) value: f64,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) note: String,
+}
+
 /// Two shares to compare, 0..1.
 pub(super) struct Pair {
     pub(super) label: String,
@@ -97,6 +106,41 @@ pub(super) fn intervals(title: &str, points: &[Point]) -> String {
         line(&mut svg, (x(point.low), y), (x(point.high), y), "whisker");
         let _ = write!(svg, r#"<circle cx="{:.1}" cy="{y:.1}" r="4.5" class="dot"/>"#, x(point.value));
         text(&mut svg, LEFT + FULL + 18.0, y + 4.0, "start", "note", &point.note);
+    }
+    close(svg)
+}
+
+/// Shares over a scale of whole numbers `0..=last`, with their intervals, and a line through `(place, share)` that was
+/// fitted to them; no line if it has fewer than two points.
+pub(super) fn curve(title: &str, last: u8, points: &[CurvePoint], fitted: &[(f64, f64)]) -> String {
+    const HEIGHT: f64 = 190.0;
+    const LEFT: f64 = 52.0;
+    let last = f64::from(last.max(1));
+    let x = |place: f64| LEFT + 12.0 + (HALF - LEFT - 24.0) * (place / last).clamp(0.0, 1.0);
+    let y = |share: f64| 10.0 + HEIGHT * (1.0 - share.clamp(0.0, 1.0));
+    let mut svg = open(title, HALF, HEIGHT + 36.0);
+    for tick in 0..=4_u8 {
+        let at = y(f64::from(tick) / 4.0);
+        line(&mut svg, (LEFT, at), (HALF, at), "grid");
+        text(&mut svg, LEFT - 8.0, at + 4.0, "end", "label", &format!("{} %", tick * 25));
+    }
+    for place in 0..=last as u8 {
+        text(&mut svg, x(f64::from(place)), HEIGHT + 28.0, "middle", "label", &place.to_string());
+    }
+    if fitted.len() > 1 {
+        let corners: Vec<String> =
+            fitted.iter().map(|(place, share)| format!("{:.1},{:.1}", x(*place), y(*share))).collect();
+        let _ = write!(svg, r#"<polyline points="{}" class="fit"/>"#, corners.join(" "));
+    }
+    for point in points {
+        let at = x(point.x);
+        line(&mut svg, (at, y(point.low)), (at, y(point.high)), "whisker");
+        let hint = escape(&point.note);
+        let _ = write!(
+            svg,
+            r#"<circle cx="{at:.1}" cy="{:.1}" r="4.5" class="dot"><title>{hint}</title></circle>"#,
+            y(point.value)
+        );
     }
     close(svg)
 }
@@ -190,4 +234,20 @@ fn escape(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_has_its_points_its_line_and_no_markup_of_others() {
+        let point = |x, value| CurvePoint { x, value, low: value - 0.1, high: value + 0.1, note: "<b>".into() };
+        let svg = curve("a \"title\"", 9, &[point(0.0, 1.0), point(9.0, 0.0)], &[(0.0, 1.0), (9.0, 0.0)]);
+        // The corners of the plot: x 64..428, y 10..200.
+        assert!(svg.contains(r#"<polyline points="64.0,10.0 428.0,200.0" class="fit"/>"#), "{svg}");
+        assert!(svg.contains(r#"<circle cx="64.0" cy="10.0""#) && svg.contains(r#"<circle cx="428.0" cy="200.0""#));
+        assert!(!svg.contains("<b>") && svg.contains("&lt;b&gt;") && svg.contains("a &quot;title&quot;"));
+        assert!(!curve("none", 9, &[], &[]).contains("polyline"));
+    }
 }

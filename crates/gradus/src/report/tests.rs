@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::metrics::tests::{facts, tables};
 use crate::metrics::{LedgerFacts, LedgerUsage, StageTime};
+use crate::tables::VerdictRow;
 
 fn page(folder: &Path) -> String {
     let ledger = LedgerFacts {
@@ -87,4 +88,84 @@ fn a_run_under_way_has_a_report_too() {
 fn guesses_are_called_guesses() {
     let folder = tempfile::tempdir().unwrap();
     assert!(page(folder.path()).contains("our default, a guess"));
+}
+
+/// Ratings, annotations and a second teacher for the tables of [`tables`], with `text` wherever somebody else wrote.
+fn annotate(folder: &Path, text: &str) {
+    use crate::agreement::tests::{annotation, rating, save};
+    use crate::tables::{AnnotationRow, CotRow, TableReader};
+
+    let tables = folder.join("tables");
+    let mut cots: Vec<CotRow> = TableReader::open(&tables).unwrap().map(Result::unwrap).collect();
+    cots.iter_mut().step_by(2).for_each(|cot| cot.teacher = text.into());
+    let annotations = cots.iter().zip(0_u32..).map(|(cot, at)| AnnotationRow {
+        teacher: cot.teacher.clone(),
+        judge: Some(text.into()),
+        length: 100 + i64::from(at),
+        length_unit: text.into(),
+        rv: Some(f64::from(at % 10)),
+        cd: Some(f64::from(at % 4)),
+        process: Some(text.into()),
+        ..annotation(&cot.cot_id, &cot.question_id)
+    });
+    save(&tables, annotations.collect());
+    let ratings = cots.iter().flat_map(|cot| {
+        (0..3).map(|repeat| crate::tables::RatingRow {
+            judge: text.into(),
+            value: (repeat < 2).then_some(4.0),
+            reason: (repeat == 2).then(|| text.to_owned()),
+            ..rating(&cot.cot_id, &cot.question_id, "judge", "rv", repeat, 0.0)
+        })
+    });
+    save(&tables, ratings.collect());
+    let mut verdicts: Vec<VerdictRow> = TableReader::open(&tables).unwrap().map(Result::unwrap).collect();
+    for row in &mut verdicts {
+        row.llm_verdict = Some(text.into());
+        row.llm_reason = Some(text.into());
+    }
+    save(&tables, verdicts);
+    save(&tables, cots);
+}
+
+#[test]
+fn chains_of_thought_judges_and_teachers_are_shown_as_text() {
+    let hostile = "<script>alert(1)</script></table></svg>\" onload='x'\u{1b}\u{202e}";
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), "text");
+    annotate(folder.path(), hostile);
+    let html = page(folder.path());
+    for heading in ["<h2>Chains of thought</h2>", "<h2>Teachers</h2>", "How far judges agree", "the judge of answers"] {
+        assert!(html.contains(heading), "{heading}");
+    }
+    for bad in ["<script", "\" onload", "\u{1b}", "\u{202e}"] {
+        assert!(!html.contains(bad), "{bad:?}");
+    }
+    for tag in ["table", "svg", "figure", "div", "h2", "h3"] {
+        let opened = html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
+        assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+    // Every two ratings are the same 4: no kappa, all within one.
+    assert!(html.contains("10 of 10 CoTs, 5 questions"));
+}
+
+#[test]
+fn without_annotations_and_with_one_teacher_the_sections_are_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), "text");
+    let html = page(folder.path());
+    assert!(!html.contains("<h2>Chains of thought</h2>") && !html.contains("<h2>Teachers</h2>"));
+}
+
+#[test]
+fn an_annotated_run_of_no_rows_has_its_sections() {
+    use crate::agreement::tests::save;
+
+    let folder = tempfile::tempdir().unwrap();
+    let tables = folder.path().join("tables");
+    std::fs::create_dir_all(&tables).unwrap();
+    save::<crate::tables::AnnotationRow>(&tables, Vec::new());
+    save::<crate::tables::RatingRow>(&tables, Vec::new());
+    save::<crate::tables::CotRow>(&tables, Vec::new());
+    let html = page(folder.path());
+    assert!(html.contains("0 chains of thought were looked at") && html.contains("No teacher has answered yet"));
 }

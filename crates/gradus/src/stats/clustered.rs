@@ -35,6 +35,26 @@ pub fn clustered(values: &[f64], n_attempts: u64) -> Option<Estimate> {
     Some(Estimate { mean, low, high, standard_error: variance.sqrt(), n: values.len() })
 }
 
+/// The share of all attempts that succeeded, from `(successes, attempts)` of each question; none without attempts.
+///
+/// As [`clustered`], for questions that were not all asked equally often: SE² = Σ (s - share a)² / (Σ a)², the
+/// linearised variance of a ratio (Cochran 1977, Sampling Techniques, section 6.5). With equally many attempts at each
+/// question the two are the same.
+pub fn clustered_ratio(questions: &[(u64, u64)]) -> Option<Estimate> {
+    let asked = || questions.iter().filter(|(_, n)| *n > 0).map(|(hits, n)| (*hits as f64, *n as f64));
+    let n = asked().count();
+    let n_attempts: f64 = asked().map(|(_, n)| n).sum();
+    if n == 0 {
+        return None;
+    }
+    let mean = asked().map(|(hits, _)| hits).sum::<f64>() / n_attempts;
+    let squares: f64 = asked().map(|(hits, n)| (hits - mean * n).powi(2)).sum();
+    let variance = squares / (n_attempts * n_attempts);
+    let trials = if variance > 0.0 { mean * (1.0 - mean) / variance } else { n as f64 };
+    let (low, high) = wilson_share(mean, trials.clamp(n as f64, n_attempts));
+    Some(Estimate { mean, low, high, standard_error: variance.sqrt(), n })
+}
+
 /// The chance that at least one of `k` attempts is correct, given that `n_correct` of `n` were: the unbiased estimator
 /// 1 - C(n - c, k) / C(n, k) of Chen et al. 2021 (arXiv 2107.03374, eq. 1), as a product. None if `k` is above `n`.
 pub fn pass_at_k(n: u64, n_correct: u64, k: u64) -> Option<f64> {
@@ -110,6 +130,21 @@ mod tests {
         close(all.low, 0.886_486_606_826_031_1);
         assert_eq!((all.mean, all.high), (1.0, 1.0));
         assert_eq!(clustered(&[], 0), None);
+    }
+
+    /// 3 of 4, 1 of 1 and 0 of 3: share 1/2; Σ (s - a/2)² = 1 + 1/4 + 9/4 = 3.5, over 64.
+    #[test]
+    fn a_share_of_attempts_weighs_questions_by_their_attempts() {
+        let estimate = clustered_ratio(&[(3, 4), (1, 1), (0, 0), (0, 3)]).unwrap();
+        close(estimate.mean, 0.5);
+        close(estimate.standard_error, (3.5_f64 / 64.0).sqrt());
+        assert_eq!(estimate.n, 3);
+        let rates = [1.0, 0.75, 0.5, 0.0, 0.25];
+        let counts: Vec<(u64, u64)> = rates.iter().map(|rate| ((rate * 4.0) as u64, 4)).collect();
+        let (ratio, means) = (clustered_ratio(&counts).unwrap(), clustered(&rates, 20).unwrap());
+        close(ratio.low, means.low);
+        close(ratio.high, means.high);
+        assert_eq!(clustered_ratio(&[(0, 0)]), None);
     }
 
     #[test]

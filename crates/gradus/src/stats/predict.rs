@@ -48,14 +48,23 @@ pub fn expected_jaccard(n_first: u64, n_second: u64, n: u64) -> Option<f64> {
 /// Weights of a logistic regression: the maximum of Σ log-likelihood - ridge/2 Σ w², the first weight (that of a
 /// constant 1, by custom) going free, by Newton's method with step halving. `rows` are features of equal length.
 pub fn logistic(rows: &[(Vec<f64>, bool)], ridge: f64) -> Vec<f64> {
+    let row = |(features, happened): &'_ (Vec<f64>, bool)| {
+        let hit = f64::from(u8::from(*happened));
+        (features.clone(), [hit, 1.0 - hit])
+    };
+    logistic_weighted(&rows.iter().map(row).collect::<Vec<_>>(), ridge)
+}
+
+/// The same of weights for `[happened, did not]` at each row's features, from 0 on.
+pub fn logistic_weighted(rows: &[(Vec<f64>, [f64; 2])], ridge: f64) -> Vec<f64> {
     let width = rows.first().map_or(0, |(features, _)| features.len());
     let penalty = |at: usize| if at == 0 { 1e-6 } else { ridge };
     let objective = |weights: &[f64]| -> f64 {
-        let likelihood = |(features, happened): &(Vec<f64>, bool)| {
+        let likelihood = |(features, [hits, misses]): &(Vec<f64>, [f64; 2])| {
             let logit = dot(features, weights);
             // ln(1 + e^x) without overflow.
             let softplus = logit.max(0.0) + (-logit.abs()).exp().ln_1p();
-            if *happened { logit - softplus } else { -softplus }
+            hits * logit - (hits + misses) * softplus
         };
         let shrink: f64 = weights.iter().enumerate().map(|(at, weight)| penalty(at) * weight * weight / 2.0).sum();
         rows.iter().map(likelihood).sum::<f64>() - shrink
@@ -68,10 +77,10 @@ pub fn logistic(rows: &[(Vec<f64>, bool)], ridge: f64) -> Vec<f64> {
         for (at, row) in curvature.iter_mut().enumerate() {
             row[at] = penalty(at);
         }
-        for (features, happened) in rows {
+        for (features, [hits, misses]) in rows {
             let chance = sigmoid(dot(features, &weights));
-            let residual = f64::from(u8::from(*happened)) - chance;
-            let spread = chance * (1.0 - chance);
+            let residual = hits - (hits + misses) * chance;
+            let spread = (hits + misses) * chance * (1.0 - chance);
             for (at, feature) in features.iter().enumerate() {
                 gradient[at] += residual * feature;
                 for (to, other) in features.iter().enumerate().take(at + 1) {

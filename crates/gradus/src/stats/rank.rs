@@ -5,8 +5,8 @@ use super::stream::Stream;
 /// Spearman's rank correlation, -1..1: Pearson's correlation of mid-ranks (ties share their mean rank). None if fewer
 /// than two pairs, or one side is constant.
 pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
-    let x = ranks(pairs.iter().map(|pair| pair.0));
-    let y = ranks(pairs.iter().map(|pair| pair.1));
+    let x = mid_ranks(pairs.iter().map(|pair| pair.0));
+    let y = mid_ranks(pairs.iter().map(|pair| pair.1));
     let centre = f64::midpoint(pairs.len() as f64, 1.0);
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for (x, y) in x.iter().zip(&y) {
@@ -63,7 +63,7 @@ pub fn bootstrap_pairs(
 }
 
 /// Mid-ranks from 1.
-fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn mid_ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let values: Vec<f64> = values.collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));

@@ -1,16 +1,16 @@
-//! How does a conversation become a prompt? By the template that the model's file brings along.
+//! How does a conversation become one text? By the template that a model's files bring along.
 //!
 //! Templates are written for Python's Jinja2 as `transformers` calls it. `tools` is left undefined, since templates ask
 //! whether it is there; a date asked for is a fixed one, so that the same request is the same prompt tomorrow.
 
-use gradus_model::Message;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Value, context};
+use serde::Serialize;
 
 /// A model's chat template.
 #[derive(Debug)]
-pub(crate) struct Template {
+pub struct Template {
     environment: Environment<'static>,
     beginning: String,
     end: String,
@@ -21,7 +21,7 @@ impl Template {
     ///
     /// # Errors
     /// If it is no valid template.
-    pub(crate) fn new(source: &str, beginning: &str, end: &str) -> Result<Self, Error> {
+    pub fn new(source: &str, beginning: &str, end: &str) -> Result<Self, Error> {
         let mut environment = Environment::new();
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -33,15 +33,15 @@ impl Template {
         Ok(Self { environment, beginning: beginning.to_owned(), end: end.to_owned() })
     }
 
-    /// The prompt that asks for the next message of the assistant.
+    /// A conversation as one text; with `add_generation_prompt` it asks for the next message of the assistant.
     ///
     /// # Errors
     /// If the template refuses the conversation (some do not take system messages, for one).
-    pub(crate) fn render(&self, messages: &[Message]) -> Result<String, Error> {
+    pub fn render(&self, messages: &[impl Serialize], add_generation_prompt: bool) -> Result<String, Error> {
         let messages = Value::from(Serde(messages));
         self.environment.get_template("chat")?.render(context! {
             messages,
-            add_generation_prompt => true,
+            add_generation_prompt,
             bos_token => &self.beginning,
             eos_token => &self.end,
         })
@@ -75,7 +75,8 @@ fn fixed_date(format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gradus_model::Speaker;
+    use gradus_model::{Message, Speaker};
+    use serde_json::json;
 
     use super::*;
 
@@ -85,7 +86,7 @@ mod tests {
             Message { role: Speaker::User, content: "1+1?".into() },
         ];
         let template = Template::new(source, "<s>", "</s>").unwrap();
-        assert_eq!(template.render(&messages).unwrap(), expected);
+        assert_eq!(template.render(&messages, true).unwrap(), expected);
     }
 
     #[test]
@@ -104,7 +105,17 @@ mod tests {
     #[test]
     fn a_template_can_refuse() {
         let template = Template::new("{{ raise_exception('no system message') }}", "", "").unwrap();
-        let error = template.render(&[]).unwrap_err();
+        let error = template.render(&[] as &[Message], true).unwrap_err();
         assert!(error.to_string().contains("no system message"), "{error}");
+    }
+
+    #[test]
+    fn a_template_sees_further_keys_and_whether_an_answer_is_asked_for() {
+        let source = "{% for m in messages %}{% if m.reasoning_content is defined %}({{ m.reasoning_content }}){% endif %}\
+            {{ m.content }};{% endfor %}{% if add_generation_prompt %}?{% endif %}";
+        let template = Template::new(source, "", "").unwrap();
+        let messages = [json!({"role": "user", "content": "q"}), json!({"content": "a", "reasoning_content": "r"})];
+        assert_eq!(template.render(&messages, false).unwrap(), "q;(r)a;");
+        assert_eq!(template.render(&messages[..1], true).unwrap(), "q;?");
     }
 }

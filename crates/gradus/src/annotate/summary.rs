@@ -1,0 +1,250 @@
+//! What all ratings of a chain of thought come to: the table `annotations`, from other tables alone.
+//!
+//! Two passes: a length says something only beside the lengths of others ([`Lengths`]).
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::config::Annotate;
+use crate::tables::{
+    AnnotationRow, CotRow, LevelRow, QuestionRow, RatingRow, Row, TableError, TableReader, TableWriter, path,
+};
+use crate::verdict::Outcome;
+
+/// Lengths that a group must have before its own quantiles are believed; else the next larger group's count. A guess.
+const LEAST_LENGTHS: usize = 20;
+
+/// Writes the table `annotations` of a folder of tables: one row per row of `cots`, in the same order.
+///
+/// # Errors
+/// If a table cannot be read or written.
+pub fn write(tables: &Path, config: &Annotate) -> Result<(), TableError> {
+    let mut groups = Groups::open(tables)?;
+    let mut lengths = Lengths::default();
+    for cot in TableReader::<CotRow>::open(tables)? {
+        let cot = cot?;
+        let group = groups.of(&cot.question_id)?;
+        lengths.add(group, &cot);
+    }
+    let scale = lengths.scale();
+    let mut groups = Groups::open(tables)?;
+    let mut ratings = opened::<RatingRow>(tables)?.map(Iterator::peekable);
+    let mut writer = TableWriter::<AnnotationRow>::create(tables)?;
+    for cot in TableReader::<CotRow>::open(tables)? {
+        let cot = cot?;
+        let group = groups.of(&cot.question_id)?;
+        let mut own = Vec::new();
+        if let Some(ratings) = &mut ratings {
+            let is_own = |row: &Result<RatingRow, TableError>| {
+                row.as_ref().map_or(true, |row| row.cot_id == cot.cot_id && row.question_id == cot.question_id)
+            };
+            while let Some(row) = ratings.next_if(is_own) {
+                own.push(row?);
+            }
+        }
+        writer.push(summarise(config, &scale, group, cot, &own))?;
+    }
+    writer.finish().map(drop)
+}
+
+/// A table that may not be there.
+fn opened<R: Row>(tables: &Path) -> Result<Option<TableReader<R>>, TableError> {
+    path::<R>(tables).exists().then(|| TableReader::open(tables)).transpose()
+}
+
+/// Which lengths a chain of thought is compared with: those of its domain (the kind of question) and level.
+type Group = (String, String);
+
+/// Groups of the questions, read alongside their chains of thought: all tables stand in the bank's order.
+struct Groups {
+    questions: TableReader<QuestionRow>,
+    levels: Option<std::iter::Peekable<TableReader<LevelRow>>>,
+    last: Option<(String, Group)>,
+}
+
+impl Groups {
+    fn open(tables: &Path) -> Result<Self, TableError> {
+        let levels = opened::<LevelRow>(tables)?.map(Iterator::peekable);
+        Ok(Self { questions: TableReader::open(tables)?, levels, last: None })
+    }
+
+    fn of(&mut self, question_id: &str) -> Result<Group, TableError> {
+        while self.last.as_ref().is_none_or(|(id, _)| id != question_id) {
+            let Some(question) = self.questions.next().transpose()? else {
+                let path = path::<QuestionRow>(Path::new(""));
+                let message = format!("no question {question_id}; delete the tables, they are rebuilt");
+                return Err(TableError::Shape { path, message });
+            };
+            let mut level = None;
+            if let Some(levels) = &mut self.levels {
+                let id = &question.question_id;
+                let is_own =
+                    |row: &Result<LevelRow, TableError>| row.as_ref().map_or(true, |row| row.question_id == *id);
+                level = levels.next_if(is_own).transpose()?.map(|row| row.level);
+            }
+            self.last = Some((question.question_id, (question.kind, level.unwrap_or_default())));
+        }
+        Ok(self.last.as_ref().expect("it was read just now").1.clone())
+    }
+}
+
+/// The lengths of all chains of thought, in every unit.
+#[derive(Default)]
+struct Lengths {
+    groups: HashMap<Group, u32>,
+    /// Group, whether it is sound, tokens by the teacher's server, characters.
+    all: Vec<(u32, bool, Option<u32>, u32)>,
+}
+
+impl Lengths {
+    fn add(&mut self, group: Group, cot: &CotRow) {
+        let next = self.groups.len() as u32;
+        let group = *self.groups.entry(group).or_insert(next);
+        let tokens = cot.completion_tokens.map(|tokens| u32::try_from(tokens).unwrap_or(0));
+        self.all.push((group, is_sound(cot), tokens, u32::try_from(characters(cot)).unwrap_or(u32::MAX)));
+    }
+
+    /// The 5 % and 95 % quantiles of the sound ones' lengths (of all, where none is sound), by group, kind and over all.
+    fn scale(self) -> Scale {
+        let counted = self.all.iter().all(|(_, _, tokens, _)| tokens.is_some());
+        let any_sound = self.all.iter().any(|(_, sound, ..)| *sound);
+        let mut by_group: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (group, sound, tokens, characters) in &self.all {
+            if *sound || !any_sound {
+                let length = if counted { tokens.unwrap_or(0) } else { *characters };
+                by_group.entry(*group).or_default().push(length);
+            }
+        }
+        let mut by_kind: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut all = Vec::new();
+        let mut ends = HashMap::new();
+        for (group, at) in &self.groups {
+            let lengths = by_group.remove(at).unwrap_or_default();
+            by_kind.entry(group.0.clone()).or_default().extend(&lengths);
+            all.extend(&lengths);
+            if lengths.len() >= LEAST_LENGTHS {
+                ends.insert(group.clone(), quantiles(lengths));
+            }
+        }
+        let of_kind = by_kind
+            .into_iter()
+            .filter(|(_, lengths)| lengths.len() >= LEAST_LENGTHS)
+            .map(|(kind, lengths)| (kind, quantiles(lengths)))
+            .collect();
+        Scale { counted, ends, of_kind, of_all: quantiles(all) }
+    }
+}
+
+/// What a length means.
+struct Scale {
+    /// Every server counted tokens; else lengths are in characters.
+    counted: bool,
+    ends: HashMap<Group, (f64, f64)>,
+    of_kind: HashMap<String, (f64, f64)>,
+    of_all: (f64, f64),
+}
+
+impl Scale {
+    /// `9 clip((n - q05) / (q95 - q05), 0, 1)`, 0..9 (the form is ours: arXiv 2505.10937 leaves it open); none where all
+    /// lengths are alike.
+    fn rv_len(&self, group: &Group, length: f64) -> Option<f64> {
+        let (low, high) = *self.ends.get(group).or_else(|| self.of_kind.get(&group.0)).unwrap_or(&self.of_all);
+        (high > low).then(|| 9.0 * ((length - low) / (high - low)).clamp(0.0, 1.0))
+    }
+}
+
+/// The 5 % and 95 % quantiles, between neighbours by straight lines; zeros of nothing.
+fn quantiles(mut lengths: Vec<u32>) -> (f64, f64) {
+    lengths.sort_unstable();
+    let quantile = |share: f64| {
+        let at = share * lengths.len().saturating_sub(1) as f64;
+        let value = |at: f64| lengths.get(at as usize).copied().map_or(0.0, f64::from);
+        let (low, high) = (value(at.floor()), value(at.ceil()));
+        low + (high - low) * at.fract()
+    };
+    (quantile(0.05), quantile(0.95))
+}
+
+fn is_sound(cot: &CotRow) -> bool {
+    cot.verdict == Outcome::Correct.name() && cot.finish != "length"
+}
+
+fn characters(cot: &CotRow) -> usize {
+    let count = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+    count(&cot.reasoning) + count(&cot.answer)
+}
+
+/// The readable ratings of one score: mean, standard deviation (of a sample), number.
+#[derive(Default)]
+struct Summary {
+    mean: Option<f64>,
+    spread: Option<f64>,
+    n: i64,
+}
+
+impl Summary {
+    fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return Self::default();
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self {
+            mean: Some(mean),
+            spread: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()),
+            n: values.len() as i64,
+        }
+    }
+}
+
+fn summarise(config: &Annotate, scale: &Scale, group: Group, cot: CotRow, ratings: &[RatingRow]) -> AnnotationRow {
+    // Ratings that came with the chain of thought go before those of the judge.
+    let of = |what: &str| {
+        let by = |role: &str, calls: &str| {
+            let own = ratings.iter().filter(|row| row.what == what && row.role == role && row.calls == calls);
+            Summary::of(&own.filter_map(|row| row.value).collect::<Vec<_>>())
+        };
+        let recorded = by("recorded", "recorded");
+        if recorded.n > 0 { recorded } else { by("judge", config.calls.name()) }
+    };
+    let (rv, rv_fit, cd) = (of("rv"), of("rv_fit"), of("cd"));
+    let judge = ratings.iter().find(|row| row.role != "second_judge").map(|row| row.judge.clone());
+    let process = ratings.iter().find(|row| row.what == "process" && row.role == "judge").map(|row| match row.value {
+        Some(1.0) => "sound",
+        Some(_) => "flawed",
+        None => "undecided",
+    });
+    let length = match cot.completion_tokens.filter(|_| scale.counted) {
+        Some(tokens) => tokens,
+        None => characters(&cot) as i64,
+    };
+    let rv_len = scale.rv_len(&group, length as f64);
+    // Where all lengths are alike they say nothing.
+    let s_rv = rv.mean.map(|rv| rv_len.map_or(rv, |rv_len| config.lambda * rv + (1.0 - config.lambda) * rv_len));
+    AnnotationRow {
+        cot_id: cot.cot_id,
+        question_id: cot.question_id,
+        teacher: cot.teacher,
+        attempt: cot.attempt,
+        length,
+        length_unit: if scale.counted { "tokens" } else { "characters" }.to_owned(),
+        judge,
+        rv: rv.mean,
+        rv_spread: rv.spread,
+        n_rv: rv.n,
+        rv_fit: rv_fit.mean,
+        rv_fit_spread: rv_fit.spread,
+        n_rv_fit: rv_fit.n,
+        cd: cd.mean,
+        cd_spread: cd.spread,
+        n_cd: cd.n,
+        rv_len,
+        s_rv,
+        process: process.map(str::to_owned),
+        mean_nll: None,
+        rsr: None,
+        naturalness: None,
+        n_student_tokens: None,
+    }
+}
