@@ -258,6 +258,14 @@ pub(crate) fn cast(
             judge.map_err(|error| wording(&error, "`{question}`, `{reference}` and `{answer}` mark the places"))?,
         );
     }
+    if config.annotate.student_fit && until >= Until::Annotate {
+        let (role, model) = match &config.measurer {
+            Some(measurer) => ("measurer", measurer),
+            None => ("student", players(config, until)?.0),
+        };
+        let model = company.engage(Source::Measurer, role, model)?;
+        plan = plan.measured_by(config, model);
+    }
     if config.annotate.asks_judge() && until >= Until::Annotate {
         let templates = Templates::load(&config.annotate.prompts, &configured.base)
             .map_err(|error| wording(&error, "`{question}` and `{cot}` mark the places"))?;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use gradus::config::{AbilityConfig, Annotate, Config, Export, Format, Score, Select, SelectBy};
+use gradus::config::{AbilityConfig, Annotate, Config, Export, Format, Score, Scoring, Select, SelectBy};
 use gradus::export::{self, ExportFacts, Prompt};
 use gradus::level::Level;
 use gradus::metrics::RunFacts;
@@ -146,6 +146,8 @@ fn verdict(cot: &CotRow) -> VerdictRow {
         explanation: String::new(),
         tests_passed: None,
         tests_total: None,
+        llm_verdict: None,
+        llm_reason: None,
     }
 }
 
@@ -227,6 +229,9 @@ fn export(folder: &Path, config: &Export) {
         funnel: &[],
         partial: None,
         prompt: &prompt,
+        chat: None,
+        render: None,
+        scoring: &Scoring::default(),
     };
     export::write(folder, config, &facts).expect("the tables fit");
 }

@@ -16,6 +16,7 @@ use crate::distil::{self, Distil, Distilled};
 use crate::import::ratings::RecordedRatings;
 use crate::judge::Judged;
 use crate::marks;
+use crate::measured::{self, Measured, Measurer};
 use crate::prompt::as_written;
 use crate::question::Question;
 use crate::stats::is_drawn;
@@ -33,6 +34,8 @@ pub struct Annotate {
     pub raters: Vec<Rater>,
     /// Ratings that came with the chains of thought. A score that stands there is not asked for.
     pub recorded: Vec<Arc<RecordedRatings>>,
+    /// Who measures how well they fit the student, if anybody does.
+    pub measurer: Option<Measurer>,
 }
 
 impl Annotate {
@@ -154,6 +157,8 @@ pub struct AnnotatedQuestion {
 pub struct Notes {
     /// Every rating, also those that came to nothing.
     pub ratings: Vec<Rating>,
+    /// How well it fits the student, if that was measured.
+    pub measured: Option<Measured>,
 }
 
 /// One rating.
@@ -201,6 +206,12 @@ pub fn next(distil: &Distil, config: &Annotate, question: &Question, answers: &[
                 // Nothing that came along is paid for.
                 wanted.scores.retain(|score| rater.second || !has(score));
                 rate(&wanted, rater, question, judged, answers, &mut found.ratings, &mut missing);
+            }
+            match config.measurer.as_ref().map(|measurer| measured::next(measurer, question, judged, answers)) {
+                Some(Next::Done(measured)) => found.measured = Some(measured),
+                Some(Next::Ask(work)) => missing.extend(work),
+                Some(Next::Drop(_)) => unreachable!("measuring drops nothing"),
+                None => {}
             }
         }
         notes.push(found);

@@ -40,6 +40,8 @@ pub enum Source {
     Judge,
     /// The other one, whose ratings are compared.
     SecondJudge,
+    /// The student, or who stands in for it, where it measures chains of thought. No slot is its own either.
+    Measurer,
 }
 
 impl Source {

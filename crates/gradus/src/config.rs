@@ -71,6 +71,9 @@ pub struct Config {
     pub judge: Option<ModelConfig>,
     /// Another judge of chains of thought: its ratings are compared with those of `judge`, and decide nothing.
     pub second_judge: Option<ModelConfig>,
+    /// The model that measures how well chains of thought fit the student (`annotate.student_fit`), where the student
+    /// itself cannot: a recording, or a server without log-probabilities. The student if absent.
+    pub measurer: Option<ModelConfig>,
     /// The process reward model; falls back to the judge as generative grader.
     pub prm: Option<ModelConfig>,
     /// Prompt templates that replace the built-in ones.
@@ -831,8 +834,12 @@ impl Config {
     pub fn models(&self) -> impl Iterator<Item = (String, &ModelConfig)> {
         let one = |role: &str, model| Option::map(model, |model| (role.to_owned(), model));
         let teachers = self.teacher.iter().enumerate().map(|(at, model)| (format!("teacher[{at}]"), model));
-        let others =
-            [("judge", self.judge.as_ref()), ("second_judge", self.second_judge.as_ref()), ("prm", self.prm.as_ref())];
+        let others = [
+            ("judge", self.judge.as_ref()),
+            ("second_judge", self.second_judge.as_ref()),
+            ("measurer", self.measurer.as_ref()),
+            ("prm", self.prm.as_ref()),
+        ];
         one("student", self.student.as_ref())
             .into_iter()
             .chain(teachers)

@@ -207,7 +207,7 @@ fn write_within(
     files.extend([export.join("README.md"), export.join("manifest.json")]);
     let next = manifest::next_commands(&export, config, facts, &tally, &written);
     let notes = tally.notes(config, facts);
-    let Tally { rows, taken, longest, checks, .. } = tally;
+    let tally::Tally { rows, taken, longest, checks, .. } = tally;
     Ok(Exported { rows, questions: taken.rows, others, files, longest, checks, notes, next })
 }
 

@@ -26,6 +26,7 @@ use crate::judge::{AnswerJudge, Judge, Judged};
 use crate::ledger::{LedgerError, Reader};
 use crate::lengths::{self, SizeError};
 use crate::level::Level;
+use crate::measured::{Measured as Fitted, Measurer};
 use crate::probe::Probe;
 use crate::prompt::{Asker, Prompts};
 use crate::question::{Kind, Question, QuestionId};
@@ -33,8 +34,8 @@ use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, no
 use crate::score::{Bounds, Scored, Scorer};
 use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, TableError, TableReader,
-    TableWriter, VerdictRow, each,
+    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, StudentFitRow, TableError,
+    TableReader, TableWriter, VerdictRow, each,
 };
 use crate::verdict::Verdict;
 use crate::words::Speaking;
@@ -159,6 +160,20 @@ impl Plan {
     pub fn judged_by(mut self, judge: Option<AnswerJudge>) -> Self {
         self.probe.judge.model.clone_from(&judge);
         self.distil.judge.model = judge;
+        self
+    }
+
+    /// The same with a model that measures how well chains of thought fit the student.
+    #[must_use]
+    pub fn measured_by(mut self, config: &Config, model: Resolved) -> Self {
+        self.annotate.measurer = Some(Measurer {
+            model: model.identity,
+            system: model.system,
+            extra: model.extra,
+            prompts: self.probe.asker.prompts.clone(),
+            think: config.export.think,
+            settings: config.measure.clone(),
+        });
         self
     }
 
@@ -661,6 +676,8 @@ impl<W: World> Run<'_, W> {
         reader.pin()?;
         let mut cots = TableWriter::<CotRow>::create(&self.tables)?;
         let annotate = self.annotate(until);
+        let measurer = annotate.measurer.as_ref();
+        let mut fits = measurer.map(|_| TableWriter::<StudentFitRow>::create(&self.tables)).transpose()?;
         let mut ratings = annotate.rates().then(|| TableWriter::<RatingRow>::create(&self.tables)).transpose()?;
         let mut unfinished = HashMap::new();
         for question in questions(&self.tables)? {
@@ -688,11 +705,17 @@ impl<W: World> Run<'_, W> {
                     }
                 }
             }
+            if let (Some(measurer), Some(fits)) = (measurer, &mut fits) {
+                for measured in notes.iter().filter_map(|notes| notes.measured.as_ref()) {
+                    write_fit(measurer, measured, &id, fits, shared)?;
+                }
+            }
             ran.n_sound += distilled.cots.iter().filter(|judged| judged.is_sound()).count() as u64;
             unfinished.extend(distilled.unfinished().map(|why| (id, why)));
         }
         cots.finish()?;
         ratings.map(TableWriter::finish).transpose()?;
+        fits.map(TableWriter::finish).transpose()?;
         if until >= Until::Annotate {
             summary::write(&self.tables, &self.config.annotate)?;
         }
@@ -779,8 +802,8 @@ impl<W: World> Run<'_, W> {
         match source {
             Source::Student => &self.plan.probe.asker.model.name,
             Source::Teacher(at) => &self.plan.distil.askers[usize::from(at)].model.name,
-            Source::Grader | Source::Judge | Source::SecondJudge => {
-                unreachable!("who scores or judges writes no chain of thought")
+            Source::Grader | Source::Judge | Source::SecondJudge | Source::Measurer => {
+                unreachable!("who scores, judges or measures writes no chain of thought")
             }
         }
     }
@@ -792,6 +815,31 @@ impl<W: World> Run<'_, W> {
 /// If it has none, or they cannot be read.
 pub(crate) fn of_run(folder: &Path) -> Result<BTreeMap<String, KnownLevel>, RunError> {
     known_levels(&folder.join("tables"))?.ok_or_else(|| RunError::NoLevels(folder.to_owned()))
+}
+
+/// How well a chain of thought fits the student; one that could not be measured stands in `dropped` too.
+fn write_fit(
+    measurer: &Measurer,
+    measured: &Fitted,
+    id: &str,
+    fits: &mut TableWriter<StudentFitRow>,
+    shared: &mut Shared,
+) -> Result<(), TableError> {
+    let fit = measured.result.as_ref().ok();
+    if let Err(reason) = &measured.result {
+        shared.drop(measured.cot.short(), "measurement", "annotate", reason)?;
+    }
+    fits.push(StudentFitRow {
+        cot_id: measured.cot.short(),
+        question_id: id.to_owned(),
+        model: measurer.model.name.clone(),
+        n_tokens: fit.map(|fit| fit.n_tokens as i64),
+        mean_nll: fit.map(|fit| fit.mean_nll),
+        rsr: fit.and_then(|fit| fit.rsr),
+        naturalness: fit.and_then(|fit| fit.naturalness),
+        reason: measured.result.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),
+        measurement_id: measured.key.map(|key| key.short()),
+    })
 }
 
 /// Tells the verdicts on a settled question's attempts.

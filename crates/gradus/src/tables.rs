@@ -456,7 +456,7 @@ table! {
         attempt: i64,
         /// Its length in `length_unit`.
         length: i64,
-        /// `tokens` as the teacher's server counts them, `student_tokens`, or `characters`; one unit in a table.
+        /// `tokens` as the teachers' servers count them, or `characters`; one unit in a table.
         length_unit: String,
         /// Model whose ratings stand here, or `recorded`; none if nobody rated it.
         judge: Option<String>,
@@ -492,6 +492,30 @@ table! {
         naturalness: Option<f64>,
         /// Tokens of it in the student's tokenizer.
         n_student_tokens: Option<i64>,
+    }
+}
+
+table! {
+    /// How well a chain of thought fits the student, by the student's own log-probabilities.
+    StudentFitRow in "student_fit" {
+        /// The chain of thought.
+        cot_id: String,
+        /// Its question.
+        question_id: String,
+        /// Model name of who measured.
+        model: String,
+        /// Tokens of it in that model's tokenizer.
+        n_tokens: Option<i64>,
+        /// Mean negative log-likelihood per token, nats.
+        mean_nll: Option<f64>,
+        /// Rank-Surprisal Ratio; lower fits better.
+        rsr: Option<f64>,
+        /// Local Naturalness, nats per token; higher fits better.
+        naturalness: Option<f64>,
+        /// Why there are no numbers.
+        reason: Option<String>,
+        /// First 16 hex digits of the key of the measurement in the ledger.
+        measurement_id: Option<String>,
     }
 }
 

@@ -151,7 +151,7 @@ impl<'a> Roles<'a> {
     fn of<'t>(&'t self, tried: &'t Try) -> (Role, &'t str) {
         let Some((kind, model, revision)) = &tried.settled else {
             return match self.failures.source(&tried.key) {
-                Some(Source::Student) => (Role::Student, self.student.name.as_str()),
+                Some(Source::Student | Source::Measurer) => (Role::Student, self.student.name.as_str()),
                 Some(Source::Teacher(at)) => (Role::Teacher, self.teachers[usize::from(at)].name.as_str()),
                 Some(Source::Grader) => {
                     self.scorer.map_or((Role::Unsettled, ""), |scorer| (Role::Grader(scorer.role), &scorer.model.name))

@@ -122,7 +122,7 @@ impl Slot {
             Step::JudgeAnswer { .. } | Step::Rate { second: false, .. } => Source::Judge,
             Step::Rate { second: true, .. } => Source::SecondJudge,
             // A teacher's attempt is measured by the student.
-            Step::Measure => Source::Student,
+            Step::Measure => Source::Measurer,
             _ => self.source,
         }
     }

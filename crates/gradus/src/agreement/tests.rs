@@ -66,6 +66,11 @@ pub(crate) fn selection(id: &str, question: &str, selected: bool) -> SelectionRo
         rank: None,
         probability: None,
         reason: "drawn".into(),
+        s_rv: None,
+        cd: None,
+        w_cd: None,
+        w_match: None,
+        fit: None,
     }
 }
 

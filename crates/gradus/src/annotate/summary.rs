@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::config::Annotate;
 use crate::tables::{
-    AnnotationRow, CotRow, LevelRow, QuestionRow, RatingRow, Row, TableError, TableReader, TableWriter, path,
+    AnnotationRow, CotRow, LevelRow, QuestionRow, RatingRow, Row, StudentFitRow, TableError, TableReader, TableWriter,
+    path,
 };
 use crate::verdict::Outcome;
 
@@ -29,6 +30,7 @@ pub fn write(tables: &Path, config: &Annotate) -> Result<(), TableError> {
     let scale = lengths.scale();
     let mut groups = Groups::open(tables)?;
     let mut ratings = opened::<RatingRow>(tables)?.map(Iterator::peekable);
+    let mut fits = opened::<StudentFitRow>(tables)?.map(Iterator::peekable);
     let mut writer = TableWriter::<AnnotationRow>::create(tables)?;
     for cot in TableReader::<CotRow>::open(tables)? {
         let cot = cot?;
@@ -36,15 +38,24 @@ pub fn write(tables: &Path, config: &Annotate) -> Result<(), TableError> {
         let mut own = Vec::new();
         if let Some(ratings) = &mut ratings {
             let is_own = |row: &Result<RatingRow, TableError>| {
-                row.as_ref().map_or(true, |row| row.cot_id == cot.cot_id && row.question_id == cot.question_id)
+                row.as_ref().map_or(true, |row| is_of(&cot, &row.cot_id, &row.question_id))
             };
             while let Some(row) = ratings.next_if(is_own) {
                 own.push(row?);
             }
         }
-        writer.push(summarise(config, &scale, group, cot, &own))?;
+        let is_own = |row: &Result<StudentFitRow, TableError>| {
+            row.as_ref().map_or(true, |row| is_of(&cot, &row.cot_id, &row.question_id))
+        };
+        let fit = fits.as_mut().and_then(|fits| fits.next_if(is_own)).transpose()?;
+        writer.push(summarise(config, &scale, group, cot, &own, fit))?;
     }
     writer.finish().map(drop)
+}
+
+/// Whether a row with these ids is about this chain of thought.
+fn is_of(cot: &CotRow, cot_id: &str, question_id: &str) -> bool {
+    cot.cot_id == cot_id && cot.question_id == question_id
 }
 
 /// A table that may not be there.
@@ -198,7 +209,14 @@ impl Summary {
     }
 }
 
-fn summarise(config: &Annotate, scale: &Scale, group: Group, cot: CotRow, ratings: &[RatingRow]) -> AnnotationRow {
+fn summarise(
+    config: &Annotate,
+    scale: &Scale,
+    group: Group,
+    cot: CotRow,
+    ratings: &[RatingRow],
+    fit: Option<StudentFitRow>,
+) -> AnnotationRow {
     // Ratings that came with the chain of thought go before those of the judge.
     let of = |what: &str| {
         let by = |role: &str, calls: &str| {
@@ -242,9 +260,9 @@ fn summarise(config: &Annotate, scale: &Scale, group: Group, cot: CotRow, rating
         rv_len,
         s_rv,
         process: process.map(str::to_owned),
-        mean_nll: None,
-        rsr: None,
-        naturalness: None,
-        n_student_tokens: None,
+        mean_nll: fit.as_ref().and_then(|fit| fit.mean_nll),
+        rsr: fit.as_ref().and_then(|fit| fit.rsr),
+        naturalness: fit.as_ref().and_then(|fit| fit.naturalness),
+        n_student_tokens: fit.and_then(|fit| fit.n_tokens),
     }
 }

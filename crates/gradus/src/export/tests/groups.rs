@@ -110,6 +110,11 @@ fn cot(q: usize, at: usize, c: &C) -> Cot {
         verdict: verdict_row(&cot_id, &question_id, "teacher", c.teacher, c.verdict),
         selection: SelectionRow {
             reason: format!("reason of {cot_id}"),
+            s_rv: None,
+            cd: None,
+            w_cd: None,
+            w_match: None,
+            fit: None,
             cot_id,
             question_id,
             selected: c.selected,
@@ -133,6 +138,8 @@ fn verdict_row(id: &str, question_id: &str, role: &str, model: &str, verdict: &s
         explanation: String::new(),
         tests_passed: None,
         tests_total: None,
+        llm_verdict: None,
+        llm_reason: None,
     }
 }
 
@@ -230,6 +237,7 @@ fn with_facts<T>(take: impl FnOnce(&ExportFacts<'_>) -> T) -> T {
         funnel: &[],
         partial: None,
         prompt: &prompt,
+        chat: None,
         render: Some(&render),
         scoring: &Scoring::default(),
     })

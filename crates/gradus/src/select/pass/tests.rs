@@ -288,6 +288,8 @@ fn the_students_own_attempts_bound_the_length() {
                 explanation: String::new(),
                 tests_passed: None,
                 tests_total: None,
+                llm_verdict: None,
+                llm_reason: None,
             })
             .unwrap();
     }
