@@ -119,7 +119,7 @@ def export(gradus: Path, folder: Path, student: Path) -> tuple[Path, list[str]]:
     try:
         url = mock.stdout.readline().strip()
         config = {
-            "bank": {"path": "builtin", "license": "MIT OR Apache-2.0"},
+            "bank": [{"path": "code.jsonl", "kind": "code"}, {"path": "builtin", "license": "MIT OR Apache-2.0"}],
             "limit": 60,
             "student": f"openai:{url}#pupil",
             "teacher": f"openai:{url}#teacher",
@@ -129,9 +129,13 @@ def export(gradus: Path, folder: Path, student: Path) -> tuple[Path, list[str]]:
             "distil": {"correct": 3, "tries": 6},
             "export": chosen,
         }
+        # The built-in bank tests programs by asserts alone; some formats want pairs of input and output.
+        tests = {"type": "stdin", "cases": [{"input": "2\n", "output": "4\n"}, {"input": "5\n", "output": "10\n"}]}
+        code = {"id": "double", "kind": "code", "question": "Read a number and print its double.", "tests": tests}
+        (folder / "code.jsonl").write_text(json.dumps(code) + "\n")
         # JSON is YAML.
         (folder / "gradus.yaml").write_text(json.dumps(config))
-        ran = subprocess.run([gradus, "run", "--quiet"], cwd=folder)
+        ran = subprocess.run([gradus, "run", "--quiet"], cwd=folder, stdout=subprocess.DEVNULL)
         # 3: some questions were lost, which the mock sees to; the rest is there.
         if ran.returncode not in (0, 3):
             sys.exit(f"error: `gradus run` ended with exit code {ran.returncode}")
