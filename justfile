@@ -28,6 +28,11 @@ mock port="8000":
 quickstart *args:
     cargo run --release -- quickstart {{args}}
 
+# Load every export with `datasets` and train a tiny student on it; makes an environment with TRL unless one is named
+consumers *args:
+    cargo build
+    python3 scripts/consumers.py {{args}}
+
 # Build the API documentation and open it
 docs:
     cargo doc --workspace --no-deps --open

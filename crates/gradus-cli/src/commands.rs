@@ -19,5 +19,6 @@ pub(crate) mod report;
 pub(crate) mod rescore;
 pub(crate) mod run;
 pub(crate) mod select;
+pub(crate) mod train;
 pub(crate) mod verify;
 pub(crate) mod why;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    assess, compare, config, doctor, evaluate, export, init, judge, ledger, lint, mock, quickstart, report, run,
+    assess, compare, config, doctor, evaluate, export, init, judge, ledger, lint, mock, quickstart, report, run, train,
     verify, why,
 };
 use gradus::run::Until;
@@ -56,6 +56,7 @@ enum Command {
     Rescore(commands::rescore::Args),
     Select(commands::select::Args),
     Export(export::Args),
+    Train(train::Args),
     Lint(lint::Args),
     Report(report::Args),
     Why(why::Args),
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
         Command::Rescore(args) => commands::rescore::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Why(args) => why::run(&args),

@@ -98,15 +98,7 @@ fn index(verdict: Verdict) -> usize {
 impl State {
     fn new(phase: Phase, total: u64, live: bool) -> Self {
         let now = Instant::now();
-        let bar = live.then(|| {
-            let bar = ProgressBar::new(total);
-            let style = ProgressStyle::with_template("{prefix:>7} {bar:24} {pos}/{len} eta {eta} {msg}")
-                .expect("the template is well-formed");
-            bar.set_style(style);
-            bar.set_prefix(phase.name());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
+        let bar = live.then(|| bar(total, phase.name()));
         Self {
             phase,
             total,
@@ -152,4 +144,94 @@ impl State {
             self.line()
         )
     }
+}
+
+/// The steps of a training, and where they are shown.
+pub(crate) struct Steps {
+    state: Mutex<Option<Training>>,
+    live: bool,
+    quiet: bool,
+}
+
+struct Training {
+    step: u64,
+    total: u64,
+    line: String,
+    began: Instant,
+    said: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Steps {
+    /// Shows a live line if stderr is a terminal; nothing at all if `quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let live = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        Self { state: Mutex::new(None), live, quiet }
+    }
+
+    /// The first step is about to be taken.
+    pub(crate) fn begin(&self, total: u64, device: &str) {
+        let now = Instant::now();
+        let bar = (self.live && !self.quiet).then(|| bar(total, "train"));
+        let training = Training { step: 0, total, line: format!("| on {device}"), began: now, said: now, bar };
+        *self.state.lock().expect("no holder panics") = Some(training);
+    }
+
+    /// A step was taken.
+    pub(crate) fn step(&self, step: u64, total: u64, loss: Option<f64>, reward: Option<f64>) {
+        let mut guard = self.state.lock().expect("no holder panics");
+        let Some(training) = guard.as_mut() else { return };
+        let number = |name: &str, number: Option<f64>| number.map(|number| format!(" | {name} {number:.4}"));
+        (training.step, training.total) = (step, total);
+        training.line = [number("loss", loss), number("reward", reward)].into_iter().flatten().collect();
+        if let Some(bar) = &training.bar {
+            bar.set_length(total);
+            bar.set_position(step);
+            bar.set_message(training.line.trim_start().to_owned());
+        } else if !self.quiet && training.said.elapsed() >= EVERY {
+            training.said = Instant::now();
+            eprintln!("{}", training.plain());
+        }
+    }
+
+    /// Says something else without disturbing the live line.
+    pub(crate) fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.state.lock().expect("no holder panics").as_ref().and_then(|training| training.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Ends the line.
+    pub(crate) fn finish(&self) {
+        if let Some(training) = self.state.lock().expect("no holder panics").take() {
+            if let Some(bar) = &training.bar {
+                bar.finish_and_clear();
+            }
+            if !self.quiet {
+                eprintln!("{}", training.plain());
+            }
+        }
+    }
+}
+
+impl Training {
+    fn plain(&self) -> String {
+        let seconds = self.began.elapsed().as_secs_f64();
+        format!("{:>7} {}/{} steps in {seconds:.0} s {}", "train", self.step, self.total, self.line.trim_start())
+    }
+}
+
+/// A live line.
+fn bar(total: u64, prefix: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{prefix:>7} {bar:24} {pos}/{len} eta {eta} {msg}")
+        .expect("the template is well-formed");
+    bar.set_style(style);
+    bar.set_prefix(prefix);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

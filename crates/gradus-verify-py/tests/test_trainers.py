@@ -68,6 +68,22 @@ def test_trl_reads_content_in_parts():
     assert trl.accuracy_reward(completions, ["12", "12"]) == [1.0, 0.0]
 
 
+def test_trl_rewards_each_row_by_its_kind():
+    rows = [
+        (RIGHT, ["0.5", "1/2"], "math", [], None),
+        (WRONG, ["0.5"], "math", None, None),
+        ("It is \\boxed{103}.", ["100"], "math", [], 0.05),
+        ("The answer is B.", ["B"], "choice", ["2", "1/2"], None),
+        ("The answer is (A).", ["B"], "choice", ["2", "1/2"], None),
+        ("```python\nprint(1)\n```", [], "code", [], None),
+    ]
+    texts, answers, kind, options, tolerance = (list(column) for column in zip(*rows))
+    columns = {"answers": answers, "kind": kind, "options": options, "tolerance": tolerance, "log_metric": print}
+    rewards = trl.reward_by_kind(prompts=["?"] * 6, completions=[chat(text) for text in texts], **columns)
+    assert rewards == [1.0, 0.0, 1.0, 1.0, 0.0, None]
+    assert trl.reward_by_kind([RIGHT], [["0.5"]], ["math"]) == [1.0]
+
+
 @pytest.mark.parametrize("manager", ["naive.py", "dapo.py"])
 def test_verl_gets_a_score_a_row(manager):
     source = source_of("verl", "workers", "reward_manager", manager)

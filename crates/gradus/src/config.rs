@@ -14,6 +14,7 @@ mod preset;
 mod read;
 mod scoring;
 mod select;
+mod training;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ pub use scoring::{Aggregate, Part, PrmForm, ScoredBy, ScoredForm, Scoring, Split
 pub use select::{
     AbilityConfig, CandidateSet, DrawBy, Fit, FoundOut, LengthBudget, ProcessRule, RvScore, Select, SelectBy,
 };
+pub use training::Training;
 
 /// A whole configuration. Every key may be left out but `bank`, `student` and, to distil, `teacher`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -557,6 +559,10 @@ pub struct Export {
     pub stepwise: Stepwise,
     /// How rows are checked against the student's own chat template and tokenizer.
     pub lint: Lint,
+    /// With which numbers the files for trainers begin.
+    pub training: Training,
+    /// Train on rows in their order, as a curriculum wants it; trainers shuffle unless they are told.
+    pub keep_order: bool,
 }
 
 impl Default for Export {
@@ -568,6 +574,8 @@ impl Default for Export {
             pairs: Pairs::default(),
             stepwise: Stepwise::default(),
             lint: Lint::default(),
+            training: Training::default(),
+            keep_order: false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod card;
 mod code_rl;
 mod dpo;
 mod dpo_llama_factory;
+mod handoff;
 mod join;
 mod kto;
 mod layout;
@@ -44,6 +45,7 @@ use crate::config::{Export, Format, Scoring};
 use crate::lint::Checks;
 use crate::metrics::{FunnelStep, Partial, RunFacts};
 use crate::tables::{QuestionRow, TableError};
+use handoff::HandoffFacts;
 use layout::{Layout, Of};
 use shards::{Limits, Written};
 use write::Writers;
@@ -177,7 +179,14 @@ fn write_within(
     remove(&partial)?;
     let mut writers = Writers::create(config, &partial, limits)?;
     let tally = writers.write(&folder.join("tables"), config, facts)?;
-    let written = writers.finish()?;
+    let mut written = writers.finish()?;
+    for (of, written) in &mut written {
+        let name = of.layout().name();
+        for (file, text) in handoff::files(name, &HandoffFacts::new(*of, written, config, facts, &tally)) {
+            save(&partial.join(name).join(file), &text)?;
+            written.files.push(file.to_owned());
+        }
+    }
     save(&partial.join("README.md"), &card::render(facts, config, &tally, &written))?;
     if let Some(checks) = &tally.checks {
         save(&partial.join(CHECKS), &checks.to_json())?;
@@ -196,7 +205,7 @@ fn write_within(
     }
     files.extend(tally.checks.as_ref().map(|_| export.join(CHECKS)));
     files.extend([export.join("README.md"), export.join("manifest.json")]);
-    let next = manifest::next_commands(&export, facts, &tally, &written);
+    let next = manifest::next_commands(&export, config, facts, &tally, &written);
     let notes = tally.notes(config, facts);
     let tally::Tally { rows, taken, longest, checks, .. } = tally;
     Ok(Exported { rows, questions: taken.rows, others, files, longest, checks, notes, next })

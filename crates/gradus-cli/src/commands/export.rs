@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use gradus::config::{Config, Export};
 use gradus::export::{ExportFacts, Exported, Prompt, Render};
 use gradus::metrics::Metrics;
@@ -15,9 +16,12 @@ use crate::error::CommandError;
 use crate::session::Past;
 use crate::student;
 
-/// Write training data again from the tables of a run; asks nobody
+/// Write training data again from the tables of a run, with what a trainer wants beside it; asks nobody
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Trainer to write for, instead of the formats that the config names
+    #[arg(value_enum, value_name = "TRAINER")]
+    trainer: Option<Trainer>,
     /// Directory of the run
     #[arg(short = 'd', long, default_value = "gradus-run", value_name = "DIR")]
     run_dir: PathBuf,
@@ -29,8 +33,56 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// What is trained with, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Trainer {
+    /// TRL, fine-tuning on chains of thought
+    Trl,
+    /// LLaMA-Factory, the same and preference pairs
+    LlamaFactory,
+    /// Axolotl, fine-tuning on chains of thought
+    Axolotl,
+    /// verl, fine-tuning on chains of thought and reinforcement learning
+    Verl,
+    /// OpenRLHF, fine-tuning on chains of thought
+    Openrlhf,
+    /// TRL, preference pairs
+    Dpo,
+    /// TRL, right and wrong chains of thought without pairs
+    Kto,
+    /// Axolotl, a process reward model
+    Stepwise,
+    /// TRL, reinforcement learning
+    Grpo,
+    /// Each of them
+    All,
+}
+
+impl Trainer {
+    /// The formats that it reads, as the config names them.
+    fn formats(self) -> Vec<&'static str> {
+        match self {
+            Self::Trl => vec!["trl"],
+            Self::LlamaFactory => vec!["llama_factory", "dpo_llama_factory"],
+            Self::Axolotl => vec!["axolotl"],
+            Self::Verl => vec!["verl_sft", "verl"],
+            Self::Openrlhf => vec!["openrlhf"],
+            Self::Dpo => vec!["dpo"],
+            Self::Kto => vec!["kto"],
+            Self::Stepwise => vec!["stepwise"],
+            Self::Grpo => vec!["trl_grpo"],
+            Self::All => {
+                Self::value_variants().iter().filter(|one| **one != Self::All).flat_map(|one| one.formats()).collect()
+            }
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
-    let past = Past::open(&args.run_dir, &args.set)?;
+    // What is set by hand comes last, and counts.
+    let trainer = args.trainer.map(|trainer| format!("export.formats=[{}]", trainer.formats().join(", ")));
+    let set: Vec<String> = trainer.into_iter().chain(args.set.iter().cloned()).collect();
+    let past = Past::open(&args.run_dir, &set)?;
     let tables = past.folder.join("tables");
     let only_questions = !past.config.export.formats.iter().any(|format| format.needs_cots());
     if only_questions && !path::<LevelRow>(&tables).exists() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._native import verify_batch
+from ._native import verify, verify_batch
 
 if TYPE_CHECKING:
     from ._native import Kind, Reference, Tolerance
@@ -34,15 +34,43 @@ def accuracy_reward_of(
     return reward
 
 
+def reward_by_kind(
+    completions: Sequence[Completion],
+    answers: Sequence[Sequence[str]],
+    kind: Sequence[Kind],
+    options: Sequence[Sequence[str] | None] | None = None,
+    tolerance: Sequence[float | None] | None = None,
+    **columns: Any,
+) -> list[float | None]:
+    """The reward for Gradus's own rows (`trl_grpo`), where each question says how its answer is checked.
+
+    Any of its `answers` is right. None (no reward) where undecided, and for code, whose tests nobody runs here.
+    """
+    none = [None] * len(completions)
+    rows = zip(completions, answers, kind, options or none, tolerance or none, strict=True)
+    return [_reward_of_row(*row) for row in rows]
+
+
+def _reward_of_row(completion, answers, kind, options, tolerance):
+    if kind == "code" or not answers:
+        return None
+    verdict = verify(
+        list(answers), _text(completion), kind=kind, form="text", tolerance=tolerance, options=list(options or []) or None
+    )
+    return None if verdict.outcome == "undecided" else float(verdict.correct)
+
+
 def _rewards(completions, references, undecided, kind, tolerance):
-    texts = [completion if isinstance(completion, str) else _last_content(completion) for completion in completions]
+    texts = [_text(completion) for completion in completions]
     verdicts = verify_batch(list(references), texts, kind=kind, form="text", tolerance=tolerance)
     return [undecided if verdict.outcome == "undecided" else float(verdict.correct) for verdict in verdicts]
 
 
-def _last_content(messages):
-    """The last message's text, which may come in parts."""
-    content = messages[-1].get("content") if messages else None
+def _text(completion):
+    """The text itself, or that of the last message, which may come in parts."""
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1].get("content") if completion else None
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if part.get("type") == "text")
     return content or ""

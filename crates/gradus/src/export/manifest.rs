@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::handoff::{self, HandoffFacts};
 use super::layout::Of;
 use super::rl::Taken;
 use super::shards::Written;
@@ -73,34 +74,27 @@ pub(super) fn render(config: &Export, facts: &ExportFacts<'_>, tally: &Tally, wr
     serde_json::to_string_pretty(&manifest).expect("names, numbers and lists") + "\n"
 }
 
-/// Commands that load and train on the data, ready to paste into a POSIX shell.
+/// Commands that load the data and train on it, ready to paste into a POSIX shell.
 pub(super) fn next_commands(
     export: &Path,
+    config: &Export,
     facts: &ExportFacts<'_>,
     tally: &Tally,
     written: &[(Of, Written)],
 ) -> Vec<String> {
     // `datasets` refuses a split without rows, whoever wrote it.
     let Some((of, _)) = written.iter().find(|(_, written)| written.n_rows > 0) else { return Vec::new() };
-    let folder = export.display().to_string();
-    let name = of.layout().name();
     // Python reads a JSON string as the same string.
     let python = format!(
-        "from datasets import load_dataset; print(load_dataset({}, \"{name}\", split=\"train\")[0])",
-        Value::from(folder.as_str())
+        "from datasets import load_dataset; print(load_dataset({}, \"{}\", split=\"train\")[0])",
+        Value::from(export.display().to_string()),
+        of.layout().name()
     );
     let load = format!("python3 -c {}", quoted(&python));
-    if !matches!(name, "trl" | "messages" | "trl_text") {
-        return vec![load];
-    }
-    // The default of `max_length` is 1024: longer rows would lose their end, the answer, without a word.
-    let train = format!(
-        "trl sft --model_name_or_path {} --dataset_name {} --dataset_config {name} --max_length {} --output_dir student-sft",
-        quoted(facts.student),
-        quoted(&folder),
-        tally.max_length()
-    );
-    vec![load, train]
+    let train = written.iter().filter_map(|(of, written)| {
+        handoff::command(of.layout().name(), export, &HandoffFacts::new(*of, written, config, facts, tally))
+    });
+    [load].into_iter().chain(train).collect()
 }
 
 /// A word for a POSIX shell.

@@ -206,7 +206,9 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
             UNCHECKED
         ]
     );
-    assert!(exported.next[1].contains("--max_length 1024"), "{:?}", exported.next);
+    let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
+    assert!(script.contains("\nMAX_LENGTH = 1024\n") && script.contains("\nMODEL = \"org/student\"\n"), "{script}");
+    assert!(exported.next[1].ends_with(" --script sft"), "{:?}", exported.next);
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn the_same_tables_give_the_same_bytes_and_a_former_export_leaves_no_trace() {
         let root = folders[at].path().join("export");
         files(&root).into_iter().map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_owned(), bytes)).collect()
     };
-    assert_eq!(bytes(0).len(), 6);
+    assert_eq!(bytes(0).len(), 7);
     assert_eq!(bytes(0), bytes(1));
 }
 
@@ -590,7 +592,9 @@ fn rows_are_checked_as_the_student_sees_them_and_long_ones_left_out_on_request()
     let longest = found["tokens"]["max"].as_u64().unwrap();
     assert!((2100..3000).contains(&longest), "{found}");
     // The student's own tokens count, not the teacher's.
-    assert!(exported.next[1].contains("--max_length 3072"), "{:?}", exported.next);
+    let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
+    let expected = "(counted by the student's tokenizer, rounded up)";
+    assert!(script.contains("\nMAX_LENGTH = 3072\n") && script.contains(expected), "{script}");
     let mut config = Export::default();
     config.lint.max_length = Some(1000);
     let flagged = export_for(folder.path(), &config, Limits::default(), Some(&Plain)).unwrap();
