@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gradus", type=Path, default=ROOT / "target/debug/gradus", help="the binary (%(default)s)")
     parser.add_argument("--questions", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=100)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -51,7 +51,7 @@ def main() -> None:
                 "student": f"dir:{folder / 'student'}",
                 "teacher": f"openai:{url}#teacher",
                 "prompts": dict.fromkeys(["math", "choice", "text"], "builtin:brief"),
-                "probe": {"sampling": {"temperature": 0, "max_tokens": 96}},
+                "probe": {"sampling": {"temperature": 0, "max_tokens": 200}},
                 "export": {"formats": ["trl"]},
             }
             (folder / "gradus.yaml").write_text(json.dumps(config))
