@@ -291,12 +291,22 @@ pub struct Run<'a, W> {
 
 /// Writers of the tables that more than one stage adds to.
 struct Shared {
-    verdicts: TableWriter<VerdictRow>,
+    /// Open until every verdict is there.
+    verdicts: Option<TableWriter<VerdictRow>>,
     dropped: TableWriter<DroppedRow>,
     counts: HashMap<(String, String), u64>,
 }
 
 impl Shared {
+    fn judged(&mut self, row: VerdictRow) -> Result<(), TableError> {
+        self.verdicts.as_mut().expect("teachers are judged last, and then it is closed").push(row)
+    }
+
+    /// Completes the table of verdicts, which selection may read.
+    fn close_verdicts(&mut self) -> Result<(), TableError> {
+        self.verdicts.take().map_or(Ok(()), |verdicts| verdicts.finish().map(drop))
+    }
+
     fn drop(&mut self, item: String, kind: &str, stage: &str, reason: &Reason) -> Result<(), TableError> {
         *self.counts.entry((stage.to_owned(), reason.code.to_owned())).or_default() += 1;
         self.dropped.push(DroppedRow {
@@ -328,7 +338,7 @@ impl<W: World> Run<'_, W> {
             return Err(RunError::NoQuestions);
         }
         let mut shared = Shared {
-            verdicts: TableWriter::create(&self.tables)?,
+            verdicts: Some(TableWriter::create(&self.tables)?),
             dropped: TableWriter::create(&self.tables)?,
             counts: HashMap::new(),
         };
@@ -341,7 +351,7 @@ impl<W: World> Run<'_, W> {
             // Half a table would look like a whole one.
             return Ok(ran);
         }
-        shared.verdicts.finish()?;
+        shared.close_verdicts()?;
         shared.dropped.finish()?;
         ran.dropped = shared.counts;
         Ok(ran)
@@ -504,7 +514,7 @@ impl<W: World> Run<'_, W> {
                     completion_tokens: completion.usage.completion.map(|n| n as i64),
                     cost_usd: reader.cost(&judged.key)?,
                 })?;
-                shared.verdicts.push(verdict_row(judged, verdict, &id, "student", student))?;
+                shared.judged(verdict_row(judged, verdict, &id, "student", student))?;
             }
             if let (Some(scorer), Some(scores)) = (scorer, &mut scores) {
                 self.write_scores(scorer, &scored, &id, scores, shared)?;
@@ -656,6 +666,7 @@ impl<W: World> Run<'_, W> {
         if until < Until::Select {
             return Ok(());
         }
+        shared.close_verdicts()?;
         let pass = Pass::new(&self.tables, self.config, &self.config.select)?;
         let made = pass.write(&unfinished, |id, stage, reason| shared.drop(id, "question", stage, reason))?;
         ran.n_selected = made.n_kept;
@@ -793,7 +804,7 @@ impl<W: World> Run<'_, W> {
                 cost_usd,
                 n_parts: parts.len() as i64,
             })?;
-            shared.verdicts.push(verdict_row(judged, verdict, id, "teacher", teacher))?;
+            shared.judged(verdict_row(judged, verdict, id, "teacher", teacher))?;
         }
         Ok(())
     }

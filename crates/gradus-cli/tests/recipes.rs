@@ -1,0 +1,182 @@
+//! The recipes as they stand, on the built-in bank against the mock server; and what is found out about chains of thought.
+
+#[expect(dead_code, reason = "shared; not every file needs all of it")]
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use common::{Mock, files, gradus};
+use gradus::tables::{AnnotationRow, CotRow, RatingRow, Row, SelectionRow, StudentFitRow, TableReader};
+use serde_json::Value;
+
+fn recipe(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes").join(name).display().to_string()
+}
+
+fn server() -> Mock {
+    Mock::start(|command| command.args(["--n", "60"]))
+}
+
+/// Runs a recipe with the mock in every role, and what a user sets beside; gives back the summary.
+fn run(folder: &Path, server: &Mock, name: &str, set: &[&str]) -> Value {
+    let path = recipe(name);
+    let mut arguments = vec!["run", "--config", &path, "--limit", "20", "--json", "--unsafe-no-sandbox"];
+    let models: Vec<String> = [("student", "pupil"), ("judge", "judge"), ("prm", "prm")]
+        .map(|(role, model)| format!("{role}={}", server.model(model)))
+        .to_vec();
+    let teachers = format!("teacher=[\"{}\", \"{}\"]", server.model("teacher-one"), server.model("teacher-two"));
+    for set in models.iter().map(String::as_str).chain([teachers.as_str()]).chain(set.iter().copied()) {
+        arguments.extend(["--set", set]);
+    }
+    let output = gradus(folder, &arguments);
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn rows<R: Row>(folder: &Path) -> Vec<R> {
+    TableReader::open(&folder.join("gradus-run/tables")).unwrap().map(Result::unwrap).collect()
+}
+
+fn export(folder: &Path, format: &str) -> PathBuf {
+    folder.join("gradus-run/export").join(format)
+}
+
+#[test]
+fn every_recipe_runs_as_it_stands() {
+    let server = server();
+    for (name, formats) in [
+        ("paper-a-math.yaml", &["trl", "llama_factory"][..]),
+        ("paper-a-code.yaml", &["trl", "code_rl"]),
+        ("paper-b.yaml", &["trl", "dpo", "kto"]),
+        ("rl-bank.yaml", &["verl", "trl_grpo", "code_rl"]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let told = run(folder.path(), &server, name, &[]);
+        assert_eq!(told["n_questions"], 20, "{name}: {told}");
+        for format in formats {
+            let parquet = export(folder.path(), format).join("data/train-00000-of-00001.parquet");
+            assert!(parquet.exists(), "{name}: {}", parquet.display());
+        }
+    }
+}
+
+#[test]
+fn chains_of_thought_are_rated_once_and_selected_by_what_was_rated() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let fit = ["annotate.student_fit=true", "measure.local_context=1"];
+    run(folder.path(), &server, "paper-b.yaml", &fit);
+    let folder = folder.path();
+    let cots: Vec<CotRow> = rows(folder);
+    let annotations: Vec<AnnotationRow> = rows(folder);
+    let ids = |row: &AnnotationRow| (row.cot_id.clone(), row.question_id.clone());
+    let of_cots: Vec<_> = cots.iter().map(|row| (row.cot_id.clone(), row.question_id.clone())).collect();
+    assert_eq!(annotations.iter().map(ids).collect::<Vec<_>>(), of_cots, "row by row the same");
+    assert!(cots.len() > 20, "several of each question");
+
+    // Every mean is that of its own ratings.
+    let mut ratings: BTreeMap<(String, String, String), Vec<f64>> = BTreeMap::new();
+    for row in rows::<RatingRow>(folder) {
+        ratings.entry((row.cot_id, row.question_id, row.what)).or_default().extend(row.value);
+    }
+    let fits: BTreeMap<_, _> = rows::<StudentFitRow>(folder).into_iter().map(|row| (row.cot_id.clone(), row)).collect();
+    let mut n_rated = 0;
+    for row in &annotations {
+        let own = |what: &str| ratings.get(&(row.cot_id.clone(), row.question_id.clone(), what.into()));
+        let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        assert_eq!(row.cd, own("cd").map(mean), "{row:?}");
+        assert_eq!(row.rv, own("rv").map(mean), "{row:?}");
+        assert_eq!(row.rsr, fits.get(&row.cot_id).and_then(|fit| fit.rsr));
+        assert_eq!(row.cd.is_some(), row.n_cd == 3);
+        n_rated += usize::from(row.cd.is_some());
+    }
+    assert!(n_rated > 20 && fits.values().all(|fit| fit.mean_nll.is_some() && fit.naturalness.is_some()));
+    assert!(annotations.iter().filter(|row| row.rv.is_some()).all(|row| row.process.is_some() && row.s_rv.is_some()));
+
+    // What is kept was right, had its scores, and says why.
+    let kept: Vec<SelectionRow> = rows::<SelectionRow>(folder).into_iter().filter(|row| row.selected).collect();
+    let right: BTreeSet<_> = cots.iter().filter(|row| row.verdict == "correct").map(|row| &row.cot_id).collect();
+    assert!(!kept.is_empty());
+    assert!(kept.iter().all(|row| right.contains(&row.cot_id) && row.cd.is_some() && row.w_cd.is_some()));
+
+    // The same command asks nobody, and writes the same.
+    let asked = server.stats()["requests"].clone();
+    let before = files(&folder.join("gradus-run/tables"));
+    run(folder, &server, "paper-b.yaml", &fit);
+    assert_eq!(files(&folder.join("gradus-run/tables")), before);
+    assert_eq!(server.stats()["requests"], asked, "nothing is asked twice");
+
+    // Another rule of selection asks nobody either; nor does another weight of the length.
+    run(
+        folder,
+        &server,
+        "paper-b.yaml",
+        &["annotate.student_fit=true", "measure.local_context=1", "select.by=student_fit"],
+    );
+    let set =
+        ["annotate.student_fit=true", "measure.local_context=1", "annotate.lambda=1", "select.length_budget=student"];
+    run(folder, &server, "paper-b.yaml", &set);
+    assert_eq!(server.stats()["requests"], asked);
+    assert!(rows::<AnnotationRow>(folder).iter().all(|row| row.s_rv == row.rv));
+}
+
+#[test]
+fn another_judge_is_asked_alone_and_decides_nothing() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &server, "paper-b.yaml", &[]);
+    let selection = files(&folder.path().join("gradus-run/tables"))[Path::new("selection.parquet")].clone();
+    let n_rated = rows::<RatingRow>(folder.path()).iter().filter(|row| row.what != "process").count();
+    let config = folder.path().join("gradus-run/gradus.yaml").display().to_string();
+    let other = server.model("other-judge");
+    let arguments = ["rescore", "--config", &config, "--judge", &other, "--unsafe-no-sandbox"];
+    let output = gradus(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for score in ["rv", "cd"] {
+        assert!(said.contains(&format!("agreement {score}: ")), "{said}");
+    }
+    let ratings: Vec<RatingRow> = rows(folder.path());
+    let n_second = ratings.iter().filter(|row| row.role == "second_judge" && row.what != "process").count();
+    assert_eq!(n_second, n_rated);
+    assert_eq!(files(&folder.path().join("gradus-run/tables"))[Path::new("selection.parquet")], selection);
+}
+
+#[test]
+fn rules_of_selection_stand_side_by_side() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &server, "paper-b.yaml", &[]);
+    let before = files(folder.path());
+    let arguments = ["select", "--json", "--compare", "random", "omnithought", "shortest", "longest", "student-fit"];
+    let output = gradus(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rules = told["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 5, "{told}");
+    let mean = |rule: &str| {
+        let of = rules.iter().find(|column| column["rule"] == rule).unwrap();
+        of["length"]["mean"].as_f64().unwrap_or_else(|| panic!("{of}"))
+    };
+    assert!(mean("shortest") <= mean("random") && mean("random") <= mean("longest"));
+    assert!(rules[4]["not_applied"].is_string(), "nobody measured the student's fit: {}", rules[4]);
+    assert_eq!(files(folder.path()), before, "nothing is written");
+}
+
+#[test]
+fn scores_that_nobody_gives_are_a_config_error_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |yaml: &str, wanted: &str| {
+        std::fs::write(folder.path().join("gradus.yaml"), format!("bank: builtin\nstudent: smollm2\n{yaml}")).unwrap();
+        let output = gradus(folder.path(), &["config", "check", "gradus.yaml"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted) && said.contains("hint"), "{said}");
+    };
+    check("annotate: {scores: [rv]}", "`judge`");
+    check("select: {by: omnithought, ability: 5}", "annotate");
+    check("judge: smollm2\nannotate: {scores: [rv, cd]}\nselect: {by: omnithought}", "ability");
+    check("select: {by: student_fit}", "student_fit");
+    check("judging: {judge: llm}", "`judge`");
+}
