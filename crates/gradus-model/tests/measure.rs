@@ -83,7 +83,9 @@ proptest! {
     ) {
         let tokens: Vec<TokenScore> = tokens.into_iter().map(|(logprob, rank)| TokenScore { logprob, rank }).collect();
         let local = cuts.map(|mut cuts| {
-            cuts.iter_mut().for_each(|cut| *cut = (*cut).min(tokens.len()));
+            for cut in &mut cuts {
+                *cut = (*cut).min(tokens.len());
+            }
             cuts.sort_unstable();
             cuts.push(tokens.len());
             let mut begin = 0;
@@ -110,7 +112,7 @@ proptest! {
     #[test]
     fn whatever_comes_gives_scores_in_bounds_or_a_fault(
         tokens in r#"(\[|\]|,|-1|-0\.5|1|0|7|1e999|-1e39|null|"x"|\{|\}){0,20}"#,
-        local in r#"(\[|\]|,|-1|0|2|null){0,12}"#,
+        local in r"(\[|\]|,|-1|0|2|null){0,12}",
         n_steps in proptest::option::of(0_usize..3),
     ) {
         for body in [
@@ -161,8 +163,8 @@ fn request(completion: &str, local: Option<Local>) -> Measure {
     }
 }
 
-fn steps(context: u32) -> Option<Local> {
-    Some(Local { ends: vec![29, 66, COT.len()], context })
+fn steps(context: u32) -> Local {
+    Local { ends: vec![29, 66, COT.len()], context }
 }
 
 fn mock(change: impl FnOnce(&mut MockConfig)) -> MockHandle {
@@ -190,7 +192,7 @@ async fn every_token_of_the_text_is_measured_and_each_step_in_its_window() {
     let plain = ask(&model, &request(COT, None)).await.expect("scores");
     assert!(plain.local.is_none() && plain.tokens.len() > 30, "{plain:?}");
     assert_eq!(plain.model.as_deref(), Some("a-student"));
-    let all = ask(&model, &request(COT, steps(9))).await.expect("scores");
+    let all = ask(&model, &request(COT, Some(steps(9)))).await.expect("scores");
     assert_eq!(all.tokens, plain.tokens);
     // With all steps ahead of it, a step is as likely as in the whole.
     let mut begin = 0;
@@ -200,7 +202,7 @@ async fn every_token_of_the_text_is_measured_and_each_step_in_its_window() {
         assert!(step.n_tokens > 0 && (sum - step.logprob).abs() < 1e-9, "{step:?} {sum}");
         begin += tokens.len();
     }
-    let alone = ask(&model, &request(COT, steps(0))).await.expect("scores").local.expect("steps");
+    let alone = ask(&model, &request(COT, Some(steps(0)))).await.expect("scores").local.expect("steps");
     let all_steps = all.local.expect("steps");
     assert_eq!(alone[0], all_steps[0], "nothing stands ahead of the first step");
     assert!(alone[2].n_tokens == all_steps[2].n_tokens && alone[2].logprob < all_steps[2].logprob, "{alone:?}");
@@ -214,7 +216,7 @@ async fn every_token_of_the_text_is_measured_and_each_step_in_its_window() {
 async fn a_server_that_does_not_tell_what_is_needed_cannot_measure() {
     let check = async |lacks: MockLacks, words: &str| {
         let mock = mock(|config| config.lacks = lacks);
-        let fault = ask(&client(&mock), &request(COT, steps(1))).await.expect_err(words);
+        let fault = ask(&client(&mock), &request(COT, Some(steps(1)))).await.expect_err(words);
         assert!(fault.kind == FaultKind::BadRequest && fault.message.contains(words), "{fault}");
     };
     check(MockLacks { ranks: true, ..MockLacks::default() }, "does not tell ranks").await;

@@ -116,7 +116,9 @@ pub fn measure(tables: &Path, sample: &Sample, seed: u64) -> Result<Result<Abili
     // How likely a question was drawn: by the level by which it was, which may be another than the student's own.
     let levels = drawn_by(sample, tables)?;
     let (mut available, mut drawn, mut rated) = ([0_u64; Level::COUNT], [0_u64; Level::COUNT], [0_u64; Level::COUNT]);
-    levels.values().for_each(|level| available[level.index()] += 1);
+    for level in levels.values() {
+        available[level.index()] += 1;
+    }
     each::<SampleRow>(tables, |row| {
         if let Some(level) = levels.get(&row.question_id) {
             drawn[level.index()] += 1;

@@ -334,7 +334,7 @@ fn process(cots: &[Cot]) -> Option<Process> {
         Share::of(n, n + count(other, column))
     };
     let (flawed, sound) = (share("flawed", "sound", 0), share("sound", "flawed", 1));
-    (!process.by_verdict.is_empty()).then(|| Process {
+    (!process.by_verdict.is_empty()).then_some(Process {
         flawed_if_correct: flawed,
         sound_if_incorrect: sound,
         ..process

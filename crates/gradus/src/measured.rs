@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn numbers_are_those_of_a_table_by_hand() {
         let settings = config::Measure::default();
-        let table: [(&[(f32, u32)], Option<&[(f64, u32)]>, Fit); 4] = [
+        type Row<'a> = (&'a [(f32, u32)], Option<&'a [(f64, u32)]>, Fit);
+        let table: [Row<'_>; 4] = [
             (
                 &[(-0.5, 1), (-1.5, 2), (-4.0, 37), (-2.0, 4)],
                 // Means -1, -2 and -3.

@@ -125,12 +125,11 @@ pub fn select(rule: &Rule, seed: u64, of: Of, candidates: &[Candidate<'_>]) -> V
         .zip(&mut weights)
         .map(|(candidate, weight)| {
             let seen = Seen::of(rule, of, candidate);
-            let drawn = match seen.out(rule, of) {
-                Some(out) => Err(out),
-                None => {
-                    *weight = seen.weight(rule);
-                    Ok((0, 0.0))
-                }
+            let drawn = if let Some(out) = seen.out(rule, of) {
+                Err(out)
+            } else {
+                *weight = seen.weight(rule);
+                Ok((0, 0.0))
             };
             Selected {
                 drawn,

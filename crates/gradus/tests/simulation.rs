@@ -105,6 +105,18 @@ fn answered(task: &Task, wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> 
     completion.map(|completion| Performed::Answered(raw, completion))
 }
 
+/// What the student makes of a chain of thought.
+fn measured(n_steps: Option<usize>, answer: u64) -> Result<Performed, Fault> {
+    let tokens: Vec<_> = (0..=answer % 5).map(|at| serde_json::json!([-0.25 * (at + 1) as f64, at + 1])).collect();
+    let local: Option<Vec<_>> = n_steps.map(|n| (0..n).map(|at| serde_json::json!([-0.5 - at as f64, 2])).collect());
+    let mut body = serde_json::json!({"object": "gradus.token_scores", "model": "m", "tokens": tokens, "usage": {"prompt_tokens": 9}});
+    if let Some(local) = local {
+        body["local"] = local.into();
+    }
+    let raw = Raw { wire: Wire::TokensJson, body: body.to_string().into() };
+    raw.read_tokens(n_steps).map(|scores| Performed::Measured(raw, scores))
+}
+
 /// What a judge of answers and chains of thought says, now and then nothing that can be read.
 fn judged(step: Step, answer: u64) -> Option<String> {
     let reply = match step {
@@ -119,7 +131,7 @@ fn judged(step: Step, answer: u64) -> Option<String> {
         Step::Rate { what: Rated::Score(score), .. } => format!(r#"{{"{}": {}}}"#, score.name(), answer % 10),
         _ => return None,
     };
-    Some(if answer % 7 == 0 { "I would rather not.".to_owned() } else { reply })
+    Some(if answer.is_multiple_of(7) { "I would rather not.".to_owned() } else { reply })
 }
 
 /// What a server says of the steps of an attempt.
@@ -213,6 +225,13 @@ impl World for SimWorld {
                 _ => scored(scoring, answer),
             };
         }
+        if let Task::Measure(measuring) = &asked.work.task {
+            let n_steps = measuring.local.as_ref().map(|local| local.ends.len());
+            return match answer % 9 {
+                0 => Err(fault(FaultKind::ContextTooLong, None)),
+                _ => measured(n_steps, answer),
+            };
+        }
         if matches!(asked.work.slot.step, Step::Score { .. }) {
             let reply = match answer % 4 {
                 0 => "I cannot tell.",
@@ -301,13 +320,14 @@ fn config(seed: u64) -> Config {
         config.judging.judge = AnswerJudge::Llm;
     }
     config.judging.check_share = [0.0, 0.5][(seed % 2) as usize];
-    if seed % 3 > 0 {
-        config.second_judge = (seed % 2 == 0).then(|| ModelConfig::named("gguf:j"));
+    if !seed.is_multiple_of(3) {
+        config.second_judge = seed.is_multiple_of(2).then(|| ModelConfig::named("gguf:j"));
         config.annotate = Annotate {
             scores: vec![Score::Rv, Score::Cd],
-            process: seed % 4 == 0,
+            process: seed.is_multiple_of(4),
             of: [Annotated::Correct, Annotated::All][(seed % 2) as usize],
             ratings: 1 + (seed % 3) as u32,
+            student_fit: seed % 4 < 2,
             calls: [Calls::Separate, Calls::Joint][(seed / 2 % 2) as usize],
             compare_calls: 0.5,
             ..Annotate::default()
@@ -353,6 +373,7 @@ fn plan(config: &Config) -> Plan {
         raters.into_iter().chain(config.second_judge.as_ref().map(|_| rater(true, "j"))).collect(),
         Vec::new(),
     );
+    let plan = if config.annotate.student_fit { plan.measured_by(config, model("m")) } else { plan };
     let Some(by) = config.scored_by().unwrap() else { return plan };
     // The judge is the student's model too: what it scores is told apart all the same.
     let identity = model(if by.role == "judge" { "m" } else { "p" }).identity;

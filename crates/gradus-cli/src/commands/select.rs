@@ -59,7 +59,8 @@ fn show(compared: &Compared) {
     line("chains of thought", &|column| column.rows.to_string());
     line("questions", &|column| column.questions.to_string());
     line(unit, &|column| column.length_sum.to_string());
-    let spreads: [(String, usize, fn(&Column) -> Option<Spread>); 3] = [
+    type Line = (String, usize, fn(&Column) -> Option<Spread>);
+    let spreads: [Line; 3] = [
         (format!("{unit} each"), 0, |column| column.length),
         ("RV".to_owned(), 1, |column| column.rv),
         ("CD".to_owned(), 1, |column| column.cd),

@@ -70,19 +70,20 @@ fn ratings(tables: &Path, counts: &mut Vec<RatingCount>) -> Result<(Vec<Kind>, V
         count.n += 1;
         count.n_tries += row.n_tries.max(0) as u64;
         let (question, cot) = (number(&row.question_id), number(&row.cot_id));
-        match finite(row.value) {
-            Some(value) => ratings.push(Rating { question, cot, kind: place, repeat: row.repeat, value }),
-            None => {
-                count.n_missing += 1;
-                *count.reasons.entry(row.reason.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
-            }
+        if let Some(value) = finite(row.value) {
+            ratings.push(Rating { question, cot, kind: place, repeat: row.repeat, value });
+        } else {
+            count.n_missing += 1;
+            *count.reasons.entry(row.reason.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
         }
     })?;
     let mut order: Vec<usize> = (0..kinds.len()).collect();
     order.sort_by(|one, other| kinds[*one].kind.cmp(&kinds[*other].kind));
     let mut rank = vec![0; kinds.len()];
     order.iter().enumerate().for_each(|(at, place)| rank[*place] = at);
-    ratings.iter_mut().for_each(|rating| rating.kind = rank[rating.kind]);
+    for rating in &mut ratings {
+        rating.kind = rank[rating.kind];
+    }
     ratings.sort_unstable_by_key(|rating| (rating.question, rating.cot, rating.kind, rating.repeat));
     kinds.sort_by(|one, other| one.kind.cmp(&other.kind));
     *counts = kinds

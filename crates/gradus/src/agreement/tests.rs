@@ -6,7 +6,9 @@ use crate::tables::{RatingRow, Row, TableWriter};
 /// Writes a table into `folder`.
 pub(crate) fn save<R: Row>(folder: &Path, rows: Vec<R>) {
     let mut writer = TableWriter::create(folder).unwrap();
-    rows.into_iter().for_each(|row| writer.push(row).unwrap());
+    for row in rows {
+        writer.push(row).unwrap();
+    }
     writer.finish().unwrap();
 }
 

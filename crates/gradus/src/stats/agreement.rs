@@ -110,7 +110,9 @@ pub fn spearman_by_question(seed: u64, pairs: &[(f64, f64)], questions: &[usize]
     let interval = (n_questions >= FEWEST).then(|| {
         bootstrap(seed, n_questions, |positions| {
             let mut times = vec![0_u32; n_questions];
-            positions.iter().for_each(|position| times[*position] += 1);
+            for position in positions {
+                times[*position] += 1;
+            }
             correlate.borrow_mut()(&|at| f64::from(times[questions[at]]))
         })
     });
@@ -158,7 +160,9 @@ impl Sorted {
         for end in &self.ends {
             let run = &self.order[start..*end];
             let weight: f64 = run.iter().map(|at| weights(*at)).sum();
-            run.iter().for_each(|at| ranks[*at] = below + f64::midpoint(weight, 1.0));
+            for at in run {
+                ranks[*at] = below + f64::midpoint(weight, 1.0);
+            }
             below += weight;
             start = *end;
         }
@@ -177,7 +181,9 @@ mod tests {
 
     fn sums(pairs: &[(f64, f64)]) -> PairSums {
         let mut sums = PairSums::default();
-        pairs.iter().for_each(|(a, b)| sums.add(*a, *b));
+        for (a, b) in pairs {
+            sums.add(*a, *b);
+        }
         sums
     }
 

@@ -214,6 +214,7 @@ fn write_tables(folder: &Path, questions: &[Q]) {
 }
 
 /// A template that deletes what an assistant thought.
+#[expect(clippy::unnecessary_wraps, reason = "a template can refuse a conversation; this one does not")]
 fn render(messages: &[Message]) -> Result<String, String> {
     let turn = |message: &Message| {
         let said = message.content.rsplit("</think>").next().unwrap_or_default();
@@ -433,7 +434,7 @@ fn without_scores_the_format_of_steps_has_its_columns_and_a_note() {
 #[test]
 fn each_trainer_finds_a_conversation_in_its_own_columns() {
     let thought = C { answer: "<think>\nadd\n</think>\n\n2", ..KEPT };
-    let (rows, ..) = exported(&[of(&[KEPT]), of(&[thought.clone()])], &all());
+    let (rows, ..) = exported(&[of(&[KEPT]), of(std::slice::from_ref(&thought))], &all());
     let user = json!({"role": "user", "content": "What is 1 + 1?"});
     let reply = json!({"role": "assistant", "content": "so 2"});
     for name in ["messages", "llama_factory", "axolotl", "verl_sft"] {

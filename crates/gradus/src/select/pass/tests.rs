@@ -93,7 +93,9 @@ impl World {
         })
         .unwrap();
         let mut table = TableWriter::create(&self.tables()).unwrap();
-        rows.into_iter().for_each(|row| table.push(row).unwrap());
+        for row in rows {
+            table.push(row).unwrap();
+        }
         table.finish().unwrap();
         self
     }
