@@ -107,7 +107,9 @@ fn answered(task: &Task, wire: Wire, body: Vec<u8>) -> Result<Performed, Fault> 
 
 /// What the student makes of a chain of thought.
 fn measured(n_steps: Option<usize>, answer: u64) -> Result<Performed, Fault> {
-    let tokens: Vec<_> = (0..=answer % 5).map(|at| serde_json::json!([-0.25 * (at + 1) as f64, at + 1])).collect();
+    // A step has two tokens.
+    let n_tokens = n_steps.map_or(1 + answer % 5, |n| 2 * n as u64);
+    let tokens: Vec<_> = (0..n_tokens).map(|at| serde_json::json!([-0.25 * (at + 1) as f64, at + 1])).collect();
     let local: Option<Vec<_>> = n_steps.map(|n| (0..n).map(|at| serde_json::json!([-0.5 - at as f64, 2])).collect());
     let mut body = serde_json::json!({"object": "gradus.token_scores", "model": "m", "tokens": tokens, "usage": {"prompt_tokens": 9}});
     if let Some(local) = local {
@@ -454,7 +456,7 @@ fn storm(seed: u64, path: &Path, phase: &str, drawn: &[String]) -> u64 {
                 biased;
                 driven = drive => {
                     let driven = driven.unwrap();
-                    assert!(driven.ended.is_none() && driven.failures.is_empty());
+                    assert!(driven.ended.is_none() && driven.failures.is_empty(), "{driven:?}");
                     true
                 }
                 () = world.cut.notified() => false,
