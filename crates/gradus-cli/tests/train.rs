@@ -128,7 +128,7 @@ exit"#,
 
 /// From a bank to a trained model, with a real trainer: `pip install trl peft torch`.
 #[test]
-fn a_small_student_is_trained_on_what_was_exported() {
+fn a_small_student_is_probed_trained_evaluated_and_compared() {
     let Some(python) = std::env::var("GRADUS_PYTHON").ok().filter(|python| !python.is_empty()) else {
         eprintln!("not run: GRADUS_PYTHON names no Python with trl");
         return;
@@ -166,4 +166,16 @@ fn a_small_student_is_trained_on_what_was_exported() {
     assert!(!folder.join("merged/adapter_config.json").exists());
     let size = |out: &str| fs::metadata(folder.join(out).join("model.safetensors")).unwrap().len();
     assert!(size("merged").abs_diff(size("tiny")) < 4_096, "{} {}", size("merged"), size("tiny"));
+    // What training wrote is loaded, evaluated and compared with what it began with.
+    for (model, out) in [("dir:tiny", "before"), ("dir:full", "after")] {
+        let arguments =
+            ["evaluate", "--model", model, "--bank", "builtin", "--limit", "4", "--k", "1", "--max-tokens", "24"];
+        let evaluated = gradus(folder, &[&arguments[..], &["--quiet", "--unsafe-no-sandbox", "--out", out]].concat());
+        assert!(evaluated.status.success(), "{}", text(&evaluated.stderr));
+    }
+    let compared = gradus(folder, &["compare", "before", "after", "--json"]);
+    assert!(compared.status.success(), "{}", text(&compared.stderr));
+    let compared: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    assert_eq!(compared["n_questions"], 4, "{compared}");
+    assert_eq!((&compared["a"], &compared["b"]), (&"tiny".into(), &"full".into()), "{compared}");
 }
