@@ -5,7 +5,9 @@
 
 mod annotate;
 mod code;
+mod export;
 mod hygiene;
+mod judging;
 mod lint;
 mod measure;
 mod model;
@@ -26,7 +28,9 @@ use crate::question::Kind;
 
 pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
+pub use export::{Export, Format, Rl, Think};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
+pub use judging::{AnswerJudge, Judging};
 pub use lint::{Lint, OverLength};
 pub use measure::Measure;
 pub use model::{ModelConfig, Price};
@@ -228,65 +232,6 @@ impl Default for Adaptive {
     fn default() -> Self {
         Self { min_attempts: 4, max_width: 0.4 }
     }
-}
-
-/// How answers are judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Judging {
-    /// Who is asked where the rules cannot decide.
-    pub judge: AnswerJudge,
-    /// Share of the answers that the rules did decide which the judge is asked about all the same, 0..=1: for the
-    /// report's agreement of the two. The rules' verdict stands.
-    pub check_share: f64,
-    /// File with the words in which the judge is asked (`{question}`, `{reference}`, `{answer}`); the built-in ones if
-    /// absent.
-    pub prompt: Option<PathBuf>,
-    /// Ask the judge for a JSON schema (`response_format`), where the server has it.
-    pub structured: bool,
-    /// Most replies asked for until one can be read.
-    pub tries: u32,
-    /// How the judge samples.
-    pub sampling: SamplingConfig,
-    /// Limits of each test of a code question.
-    pub cpu_ms: u64,
-    /// Wall time of each test in milliseconds.
-    pub wall_ms: u64,
-    /// Memory of each test in bytes.
-    pub memory_bytes: u64,
-}
-
-impl Default for Judging {
-    fn default() -> Self {
-        Self {
-            judge: AnswerJudge::Rules,
-            check_share: 0.0,
-            prompt: None,
-            structured: false,
-            tries: 3,
-            sampling: SamplingConfig { max_tokens: 4_096, ..SamplingConfig::default() },
-            cpu_ms: 10_000,
-            wall_ms: 30_000,
-            memory_bytes: 1 << 30,
-        }
-    }
-}
-
-impl Judging {
-    /// Whether the judge is asked about answers.
-    pub fn asks_judge(&self) -> bool {
-        self.judge == AnswerJudge::Llm || self.check_share > 0.0
-    }
-}
-
-/// Who is asked where the rules cannot decide whether an answer is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerJudge {
-    /// Nobody: the verdict is undecided.
-    Rules,
-    /// The model `judge`, with the reference in view. Never asked about code, or without a reference.
-    Llm,
 }
 
 /// How attempts become a level.
@@ -541,124 +486,6 @@ pub enum CutOff {
     Keep,
     /// The teacher goes on where it stopped. Only with an endpoint that knows `continue_final_message`.
     Continue,
-}
-
-/// What is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Export {
-    /// Formats to write.
-    pub formats: Vec<Format>,
-    /// What to do with a response that has no thinking part.
-    pub think: Think,
-    /// Which questions go into the formats for reinforcement learning.
-    pub rl: Rl,
-    /// Which chains of thought make a preference pair.
-    pub pairs: Pairs,
-    /// What stands in rows of steps.
-    pub stepwise: Stepwise,
-    /// How rows are checked against the student's own chat template and tokenizer.
-    pub lint: Lint,
-    /// With which numbers the files for trainers begin.
-    pub training: Training,
-    /// Train on rows in their order, as a curriculum wants it; trainers shuffle unless they are told.
-    pub keep_order: bool,
-}
-
-impl Default for Export {
-    fn default() -> Self {
-        Self {
-            formats: vec![Format::Trl, Format::Messages],
-            think: Think::Keep,
-            rl: Rl::default(),
-            pairs: Pairs::default(),
-            stepwise: Stepwise::default(),
-            lint: Lint::default(),
-            training: Training::default(),
-            keep_order: false,
-        }
-    }
-}
-
-/// Export format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// TRL prompt and completion: loss on the completion alone.
-    Trl,
-    /// Chat messages: loss on all tokens unless the trainer masks.
-    Messages,
-    /// TRL prompt and completion as texts, rendered with the student's chat template: for templates that delete the
-    /// thinking part.
-    TrlText,
-    /// Chat messages as LLaMA-Factory's `sharegpt` wants them.
-    LlamaFactory,
-    /// Chat messages for axolotl's `chat_template`.
-    Axolotl,
-    /// Chat messages for verl's SFT trainer.
-    VerlSft,
-    /// Input and output for OpenRLHF.
-    Openrlhf,
-    /// TRL preference pairs with their prompt.
-    Dpo,
-    /// LLaMA-Factory preference pairs.
-    DpoLlamaFactory,
-    /// Every chain of thought of a question, labelled right or wrong, for TRL's KTO.
-    Kto,
-    /// Attempts step by step, each step labelled, for process reward models.
-    Stepwise,
-    /// Questions with references for verl's reinforcement learning.
-    Verl,
-    /// Questions with references for TRL's GRPO and RLOO.
-    TrlGrpo,
-    /// Code questions with their tests as open-r1 has them (`verification_info`).
-    CodeRl,
-}
-
-impl Format {
-    /// Whether its rows are questions with references, not chains of thought.
-    pub fn is_rl(self) -> bool {
-        matches!(self, Self::Verl | Self::TrlGrpo | Self::CodeRl)
-    }
-
-    /// Whether its rows are selected chains of thought to learn from, one each.
-    pub fn is_sft(self) -> bool {
-        !self.is_rl() && !matches!(self, Self::Dpo | Self::DpoLlamaFactory | Self::Kto | Self::Stepwise)
-    }
-
-    /// Whether it is made from chains of thought, so that a teacher must have been asked.
-    pub fn needs_cots(self) -> bool {
-        !self.is_rl() && self != Self::Stepwise
-    }
-}
-
-/// Which questions go into the formats for reinforcement learning: those that the student solves now and then.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Rl {
-    /// Least pass rate of the student, 0..=1.
-    pub min_pass_rate: f64,
-    /// Greatest pass rate of the student, 0..=1.
-    pub max_pass_rate: f64,
-    /// What verl chooses its reward function by; by the kind of question if absent.
-    pub data_source: Option<String>,
-}
-
-/// All questions that have a pass rate.
-impl Default for Rl {
-    fn default() -> Self {
-        Self { min_pass_rate: 0.0, max_pass_rate: 1.0, data_source: None }
-    }
-}
-
-/// What to do with a response that has no thinking part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Think {
-    /// Export it as it is.
-    Keep,
-    /// Put what stands before the final answer into a thinking block.
-    Wrap,
 }
 
 /// How the outside world is asked.

@@ -3,43 +3,43 @@
 //! Between `sample` and `select` no stage sees more than one question. What was asked for is read back out of
 //! the ledger, so a table depends on bank, config, seed and ledger, and on nothing else.
 
+mod plan;
+mod rows;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 
 use crate::ability::Ability;
-use crate::annotate::{self, Annotate, AnnotatedQuestion, Rater, Rating, summary};
+use crate::annotate::{self, Annotate, AnnotatedQuestion, Rating, summary};
 use crate::assess::{KnownLevel, known_levels};
 use crate::attempt::Source;
-use crate::config::{Config, Cuts, SamplingConfig, Shortage};
+use crate::config::{Config, Cuts, Shortage};
 use crate::derive::{Derived, derive, finish_name};
-use crate::distil::{Allowance, Distil, Distilled};
+use crate::distil::Distilled;
 use crate::driver::{DriveError, Driven, Driver, Ended, Event, Failures, Observer, World};
 use crate::edges::{self, Measured};
-use crate::further::Further;
-use crate::grade::{self, Graded, GradedQuestion, Grading};
-use crate::import::ratings::RecordedRatings;
-use crate::judge::{AnswerJudge, Judge, Judged};
+use crate::grade::{self, GradedQuestion};
+use crate::judge::Judged;
 use crate::ledger::{LedgerError, Reader};
 use crate::lengths::{self, SizeError};
 use crate::level::Level;
 use crate::measured::{Measured as Fitted, Measurer};
-use crate::probe::Probe;
-use crate::prompt::{Asker, Prompts};
-use crate::question::{Kind, Question, QuestionId};
+use crate::question::{Question, QuestionId};
 use crate::sample::{Candidate, Candidates, Drawn, Sampled, TooFew, histogram, not_drawn, sample, shares};
 use crate::score::{Bounds, Scored, Scorer};
 use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, StudentFitRow, TableError,
-    TableReader, TableWriter, VerdictRow, each,
+    TableWriter, VerdictRow, each,
 };
-use crate::verdict::Verdict;
-use crate::words::Speaking;
 use crate::work::{Answered, Next, Reason};
+
+pub use plan::{Plan, Resolved};
+use rows::{level_row, verdict_row};
+pub use rows::{question, question_row, questions};
 
 /// How far a run goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,122 +74,6 @@ impl Phase {
             Self::Probe => "probe",
             Self::Distil => "distil",
         }
-    }
-}
-
-/// The stages of a run, resolved: models have identities, prompts are loaded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Seed of every draw.
-    pub seed: u64,
-    /// How the student is probed.
-    pub probe: Probe,
-    /// How its attempts become a level.
-    pub grade: Grading,
-    /// How chains of thought are asked for; no askers if no teacher is set.
-    pub distil: Distil,
-    /// What is found out about them; no raters unless [`Self::rated_by`] adds some.
-    pub annotate: Annotate,
-}
-
-/// A model of the config, resolved.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Resolved {
-    /// What it is called in keys.
-    pub identity: gradus_model::Identity,
-    /// System prompt.
-    pub system: Option<String>,
-    /// Further fields of the request body.
-    pub extra: serde_json::Map<String, serde_json::Value>,
-}
-
-impl Plan {
-    /// The plan of a config, given what its models turned out to be; [`Self::scored_by`] adds who scores.
-    pub fn new(config: &Config, student: Resolved, teachers: Vec<Resolved>, prompts: Arc<Prompts>) -> Self {
-        let asker = |model: Resolved, sampling: &crate::config::SamplingConfig| Asker {
-            model: model.identity,
-            system: model.system,
-            sampling: sampling.into(),
-            extra: model.extra,
-            prompts: prompts.clone(),
-        };
-        let languages = config.code.table().expect("a config is checked when it is read");
-        let judge = Judge { languages: Arc::new(languages), ..Judge::from(&config.judging) };
-        Self {
-            seed: config.seed,
-            probe: Probe {
-                asker: asker(student, &config.probe.sampling),
-                attempts: config.probe.attempts,
-                adaptive: config.probe.adaptive,
-                grade: config.grade.clone(),
-                longer: Probe::longer(config),
-                judge: judge.clone(),
-            },
-            grade: Grading { settings: config.grade.clone(), scorer: None },
-            distil: Distil {
-                askers: teachers.into_iter().map(|teacher| asker(teacher, &config.distil.sampling)).collect(),
-                correct: config.distil.correct,
-                tries: config.distil.tries,
-                allowance: Allowance {
-                    max_usd: config.distil.max_usd_per_question,
-                    max_tokens: config.distil.max_tokens_per_question,
-                    prices: config.teacher.iter().map(|model| model.price.as_ref().map(Into::into)).collect(),
-                },
-                further: Further::of(&config.distil),
-                judge,
-            },
-            annotate: Annotate {
-                settings: config.annotate.clone(),
-                min_correct: config.distil.min_correct,
-                ..Annotate::default()
-            },
-        }
-    }
-
-    /// The models that judge answers and chains of thought, each with its role (`judge` or `second_judge`) and where
-    /// its sampling stands in the config.
-    pub fn judges(&self) -> impl Iterator<Item = (&'static str, &Speaking, fn(&Config) -> &SamplingConfig)> {
-        let of_answers: fn(&Config) -> &SamplingConfig = |config| &config.judging.sampling;
-        let of_cots: fn(&Config) -> &SamplingConfig = |config| &config.annotate.sampling;
-        let answers = self.probe.judge.model.iter().map(move |judge| ("judge", &judge.speaking, of_answers));
-        answers.chain(self.annotate.raters.iter().map(move |rater| (rater.role(), &rater.speaking, of_cots)))
-    }
-
-    /// The same with a model that judges answers.
-    #[must_use]
-    pub fn judged_by(mut self, judge: Option<AnswerJudge>) -> Self {
-        self.probe.judge.model.clone_from(&judge);
-        self.distil.judge.model = judge;
-        self
-    }
-
-    /// The same with a model that measures how well chains of thought fit the student.
-    #[must_use]
-    pub fn measured_by(mut self, config: &Config, model: Resolved) -> Self {
-        self.annotate.measurer = Some(Measurer {
-            model: model.identity,
-            system: model.system,
-            extra: model.extra,
-            prompts: self.probe.asker.prompts.clone(),
-            think: config.export.think,
-            settings: config.measure.clone(),
-        });
-        self
-    }
-
-    /// The same with judges of chains of thought, and with ratings that came along.
-    #[must_use]
-    pub fn rated_by(mut self, raters: Vec<Rater>, recorded: Vec<Arc<RecordedRatings>>) -> Self {
-        self.annotate.raters = raters;
-        self.annotate.recorded = recorded;
-        self
-    }
-
-    /// The same with a model that scores wrong attempts.
-    #[must_use]
-    pub fn scored_by(mut self, scorer: Scorer) -> Self {
-        self.grade.scorer = Some(scorer);
-        self
     }
 }
 
@@ -856,100 +740,4 @@ fn write_fit(
 /// Tells the verdicts on a settled question's attempts.
 fn announce(judged: &[Judged], observer: Observer<'_>) {
     judged.iter().filter_map(Judged::outcome).for_each(|outcome| observer(Event::Judged(outcome)));
-}
-
-/// The questions of a run directory, in bank order.
-pub fn questions(tables: &Path) -> Result<impl Iterator<Item = Result<Question, TableError>> + use<>, TableError> {
-    let reader = TableReader::<QuestionRow>::open(tables)?;
-    let path = crate::tables::path::<QuestionRow>(tables);
-    Ok(reader.map(move |row| {
-        let row = row?;
-        let id = row.question_id.clone();
-        question(row).ok_or_else(|| TableError::Shape {
-            path: path.clone(),
-            message: format!("question {id} does not read back; delete the table, it is rebuilt"),
-        })
-    }))
-}
-
-/// A question as a row.
-pub fn question_row(question: &Question) -> QuestionRow {
-    let json = |value: serde_json::Result<String>| value.expect("plain data becomes JSON");
-    QuestionRow {
-        question_id: question.id.to_string(),
-        source_ids: question.source_ids.to_vec(),
-        kind: question.kind.name().to_owned(),
-        question: question.text.clone(),
-        references: question.references.clone(),
-        tolerance: question.tolerance.map(|tolerance| json(serde_json::to_string(&tolerance))),
-        tests: question.tests.as_ref().map(|tests| json(serde_json::to_string(&**tests))),
-        starter: question.starter.clone(),
-        options: question.options.clone(),
-        bank_level: question.level.clone(),
-        subject: question.subject.clone(),
-        source: question.source.clone(),
-        license: question.license.clone(),
-    }
-}
-
-/// The question of a row; none if a column does not hold what [`question_row`] wrote.
-pub fn question(row: QuestionRow) -> Option<Question> {
-    Some(Question {
-        id: QuestionId::parse(&row.question_id)?,
-        source_ids: row.source_ids.into(),
-        kind: Kind::ALL.into_iter().find(|kind| kind.name() == row.kind)?,
-        text: row.question,
-        references: row.references,
-        tolerance: row.tolerance.map(|json| serde_json::from_str(&json)).transpose().ok()?,
-        tests: row.tests.map(|json| serde_json::from_str(&json)).transpose().ok()?.map(Arc::new),
-        starter: row.starter,
-        options: row.options,
-        level: row.bank_level,
-        subject: row.subject,
-        source: row.source,
-        license: row.license,
-    })
-}
-
-fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &str, model: &str) -> VerdictRow {
-    VerdictRow {
-        attempt_id: judged.key.short(),
-        question_id: id.to_owned(),
-        role: role.to_owned(),
-        model: model.to_owned(),
-        verdict: verdict.outcome.name().to_owned(),
-        method: verdict.method.clone(),
-        version: verdict.version.to_owned(),
-        extracted: verdict.extracted.clone(),
-        explanation: verdict.explanation.clone(),
-        tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
-        tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
-        llm_verdict: verdict.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.name().to_owned())),
-        llm_reason: verdict.heard.as_ref().and_then(|heard| heard.as_ref().err().cloned()),
-    }
-}
-
-fn level_row(graded: &Graded, scored: &[Scored], id: &str, student: &str, prompts: &str, config: &Grading) -> LevelRow {
-    let pass_rate = graded.pass_rate();
-    LevelRow {
-        question_id: id.to_owned(),
-        student: student.to_owned(),
-        prompts: prompts.to_owned(),
-        grader: config.settings.grader.name().to_owned(),
-        level: graded.level.as_ref().map_or_else(|_| "ungraded".to_owned(), Level::to_string),
-        reason: graded.level.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail)),
-        score: graded.score,
-        pass_rate: pass_rate.map(|(rate, ..)| rate),
-        pass_rate_low: pass_rate.map(|(_, low, _)| low),
-        pass_rate_high: pass_rate.map(|(.., high)| high),
-        n_attempts: i64::from(graded.n_attempts),
-        n_countable: i64::from(graded.n_countable),
-        n_correct: i64::from(graded.n_correct),
-        n_truncated: i64::from(graded.n_truncated),
-        n_undecided: i64::from(graded.n_undecided),
-        scorer: config.scorer.as_ref().map(|scorer| scorer.model.name.clone()),
-        form: config.scorer.as_ref().map(|scorer| scorer.form().to_owned()),
-        aggregate: config.scorer.as_ref().and_then(Scorer::aggregate).map(|aggregate| aggregate.name().to_owned()),
-        n_scored: scored.iter().filter(|one| one.result.is_ok()).count() as i64,
-    }
 }
