@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::tables::{
-    AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, SampleRow, ScoreRow, SelectionRow, TableError, VerdictRow,
-    each,
+    AnnotationRow, AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, SelectionRow,
+    TableError, VerdictRow, each,
 };
 
 /// What became of a question.
@@ -25,6 +25,10 @@ pub struct Story {
     pub sample: Option<SampleRow>,
     /// The teachers' attempts, each with its verdict and what selection made of it.
     pub cots: Vec<(CotRow, Option<VerdictRow>, Option<SelectionRow>)>,
+    /// What is known of these beside, in the same order.
+    pub annotations: Vec<AnnotationRow>,
+    /// Every single rating of them.
+    pub ratings: Vec<RatingRow>,
     /// Why it, or an attempt at it, left.
     pub dropped: Vec<DroppedRow>,
 }
@@ -79,6 +83,8 @@ pub fn tell(tables: &Path, ids: &[String]) -> Result<Vec<Story>, TableError> {
                 scores: Vec::new(),
                 sample: None,
                 cots: Vec::new(),
+                annotations: Vec::new(),
+                ratings: Vec::new(),
                 dropped: Vec::new(),
             };
             stories.insert(row.question_id, story);
@@ -120,6 +126,16 @@ pub fn tell(tables: &Path, ids: &[String]) -> Result<Vec<Story>, TableError> {
         };
         if let Some(place) = place {
             *place = Some(row);
+        }
+    })?;
+    each::<AnnotationRow>(tables, |row| {
+        if let Some(story) = stories.get_mut(&row.question_id) {
+            story.annotations.push(row);
+        }
+    })?;
+    each::<RatingRow>(tables, |row| {
+        if let Some(story) = stories.get_mut(&row.question_id) {
+            story.ratings.push(row);
         }
     })?;
     each::<SelectionRow>(tables, |row| {

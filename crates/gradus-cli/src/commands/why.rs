@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use gradus::ledger::Reader;
-use gradus::tables::{ScoreRow, VerdictRow};
+use gradus::tables::{AnnotationRow, RatingRow, ScoreRow, VerdictRow};
 use gradus::why::{Story, find, tell};
 use gradus_model::{Raw, Wire};
 use serde_json::json;
@@ -119,6 +119,9 @@ fn one(story: &Story, reader: Option<&Reader>, out: &mut impl Write) -> Result<i
         let said = said(&cot.cot_id, &cot.teacher, cot.attempt, verdict.as_ref());
         line(format!("cot       {said}{}", kept.unwrap_or_default()));
         line(spent(&cot.finish, cot.completion_tokens, cot.cost_usd));
+        if let Some(annotation) = story.annotations.iter().find(|row| row.cot_id == cot.cot_id) {
+            found_out(annotation, &story.ratings).into_iter().for_each(&mut line);
+        }
         if let Some(reader) = reader {
             line(recorded(reader, &cot.cot_id, &mut asked)?);
         }
@@ -133,6 +136,30 @@ fn said(id: &str, model: &str, number: i64, verdict: Option<&VerdictRow>) -> Str
     let Some(verdict) = verdict else { return format!("{id} {number} of {model}: not judged") };
     let took = verdict.extracted.as_ref().map(|taken| format!(" | took `{taken}`")).unwrap_or_default();
     format!("{id} {number} of {model}: {}{took} | {} ({})", verdict.verdict, verdict.explanation, verdict.method)
+}
+
+/// What is known of a chain of thought beside its verdict: its scores with the ratings behind them, its process, and how
+/// it fits the student. Nothing for one that nobody looked at.
+fn found_out(row: &AnnotationRow, ratings: &[RatingRow]) -> Vec<String> {
+    let own = |what: &str| {
+        let values = ratings
+            .iter()
+            .filter(|rating| rating.cot_id == row.cot_id && rating.what == what && rating.role != "second_judge");
+        let values: Vec<String> =
+            values.map(|rating| rating.value.map_or_else(|| "none".to_owned(), |value| value.to_string())).collect();
+        values.join(", ")
+    };
+    let scores = [("rv", row.rv), ("rv_fit", row.rv_fit), ("cd", row.cd)];
+    let scores = scores.into_iter().filter_map(|(what, mean)| Some(format!("{what} {:.2} ({})", mean?, own(what))));
+    let fused = row.s_rv.map(|s_rv| format!("s_rv {s_rv:.2}"));
+    let process = row.process.as_ref().map(|process| format!("process {process}"));
+    let rated: Vec<String> = scores.chain(fused).chain(process).collect();
+    let by = row.judge.as_ref().map(|judge| format!(" by {judge}")).unwrap_or_default();
+    let fit = [("mean nll", row.mean_nll), ("rsr", row.rsr), ("naturalness", row.naturalness)];
+    let fit: Vec<String> = fit.into_iter().filter_map(|(what, value)| Some(format!("{what} {:.3}", value?))).collect();
+    let rated = (!rated.is_empty()).then(|| format!("          rated: {}{by}", rated.join(", ")));
+    let fit = (!fit.is_empty()).then(|| format!("          fit: {}", fit.join(", ")));
+    rated.into_iter().chain(fit).collect()
 }
 
 /// One step of an attempt with its score, or the whole attempt.
