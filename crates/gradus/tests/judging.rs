@@ -224,6 +224,21 @@ fn code_is_asked_to_be_run_and_decided_by_its_tests() {
 }
 
 #[test]
+fn a_program_asked_for_once_more_is_run_by_itself() {
+    let program = |body: &str| Done::Completed(completion(Some(&format!("```python\n{body}\n```")), Finish::Length));
+    let at = |step, key, outcome| Answered { slot: Slot { step, ..SLOT }, key: Key([key; 32]), outcome };
+    let answers = [
+        at(Step::Generate, 1, program("def f(x):\n    return")),
+        at(Step::Longer, 2, program("def f(x):\n    return x + 1")),
+        at(Step::Execute { longer: false }, 3, executed(&[Status::Failed], 1)),
+    ];
+    let Next::Ask(work) = judge::next(&judge(), &code(""), SLOT, &answers[1], &answers) else { panic!() };
+    assert_eq!(work[0].slot.step, Step::Execute { longer: true });
+    let Task::Execute(execution) = &work[0].task else { panic!("{work:?}") };
+    assert!(execution.program.source.contains("x + 1"), "{}", execution.program.source);
+}
+
+#[test]
 fn an_answer_without_code_is_not_run() {
     for (answer, finish) in
         [(Some("I cannot do that."), Finish::Stop), (None, Finish::Length), (Some(""), Finish::Stop)]
