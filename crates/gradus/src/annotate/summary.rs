@@ -266,3 +266,99 @@ fn summarise(
         n_student_tokens: fit.and_then(|fit| fit.n_tokens),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::question::{Kind, Question};
+    use crate::run::question_row;
+
+    fn cot(question_id: &str, at: u32, tokens: Option<i64>) -> CotRow {
+        CotRow {
+            cot_id: format!("{question_id}-{at}"),
+            question_id: question_id.to_owned(),
+            teacher: "t".into(),
+            attempt: i64::from(at),
+            verdict: "correct".into(),
+            reasoning: None,
+            answer: Some("x".repeat(7)),
+            finish: "stop".into(),
+            prompt_tokens: None,
+            completion_tokens: tokens,
+            cost_usd: None,
+            n_parts: 1,
+        }
+    }
+
+    fn rating(cot: &CotRow, role: &str, what: &str, calls: &str, value: Option<f64>) -> RatingRow {
+        RatingRow {
+            cot_id: cot.cot_id.clone(),
+            question_id: cot.question_id.clone(),
+            judge: format!("the {role}"),
+            role: role.into(),
+            what: what.into(),
+            calls: calls.into(),
+            repeat: 0,
+            value,
+            reason: None,
+            n_tries: 1,
+            rating_id: None,
+        }
+    }
+
+    fn table<R: Row>(folder: &Path, rows: impl IntoIterator<Item = R>) {
+        let mut writer = TableWriter::create(folder).unwrap();
+        for row in rows {
+            writer.push(row).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// One question with these chains of thought and ratings, summed up.
+    fn summed(cots: &[CotRow], ratings: &[RatingRow]) -> Vec<AnnotationRow> {
+        let folder = tempfile::tempdir().unwrap();
+        let question = QuestionRow { question_id: "q".into(), ..question_row(&Question::bare(Kind::Math, "1 + 1?")) };
+        table(folder.path(), [question]);
+        table(folder.path(), cots.iter().cloned());
+        table(folder.path(), ratings.iter().cloned());
+        write(folder.path(), &Annotate::default()).unwrap();
+        TableReader::open(folder.path()).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn scores_are_those_of_a_table_by_hand() {
+        // 100, 200 .. 2,500 tokens: the quantiles lie at 220 and 2,380.
+        let cots: Vec<CotRow> = (0..25).map(|at| cot("q", at, Some(100 * i64::from(at + 1)))).collect();
+        let of = |what, value| rating(&cots[12], "judge", what, "separate", value);
+        let mut ratings: Vec<RatingRow> = [4.0, 5.0, 6.0].into_iter().map(|value| of("rv", Some(value))).collect();
+        ratings.extend([of("cd", Some(7.0)), of("cd", None)]);
+        // Neither the other judge nor the other way of asking counts.
+        ratings.push(rating(&cots[12], "judge", "rv", "joint", Some(0.0)));
+        ratings.push(rating(&cots[12], "second_judge", "rv", "separate", Some(0.0)));
+        ratings.push(of("process", Some(0.0)));
+        let rows = summed(&cots, &ratings);
+        let row = &rows[12];
+        let close = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < 1e-9;
+        assert_eq!((row.length, row.length_unit.as_str()), (1_300, "tokens"));
+        assert!(close(row.rv_len, 4.5) && close(row.s_rv, 4.75), "{row:?}");
+        assert_eq!((row.rv, row.rv_spread, row.n_rv), (Some(5.0), Some(1.0), 3));
+        assert_eq!((row.cd, row.cd_spread, row.n_cd), (Some(7.0), None, 1));
+        assert_eq!((row.process.as_deref(), row.judge.as_deref()), (Some("flawed"), Some("the judge")));
+        assert_eq!((rows[0].rv_len, rows[24].rv_len), (Some(0.0), Some(9.0)), "held within the scale");
+        assert_eq!((rows[11].rv, rows[11].s_rv, rows[11].judge.as_deref()), (None, None, None), "no sibling's");
+    }
+
+    #[test]
+    fn what_came_along_goes_before_the_judge() {
+        let cots = [cot("q", 0, None), cot("q", 1, None)];
+        let ratings = [
+            rating(&cots[0], "recorded", "rv", "recorded", Some(3.0)),
+            rating(&cots[0], "judge", "rv", "separate", Some(8.0)),
+        ];
+        let rows = summed(&cots, &ratings);
+        assert_eq!((rows[0].rv, rows[0].n_rv), (Some(3.0), 1));
+        // Both have seven characters, which says nothing of either.
+        assert_eq!((rows[0].length, rows[0].length_unit.as_str(), rows[0].rv_len), (7, "characters", None));
+        assert_eq!(rows[0].s_rv, Some(3.0));
+    }
+}
