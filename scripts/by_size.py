@@ -22,7 +22,11 @@ RESAMPLES = 2000
 
 
 def main():
-    rows = pq.read_table(Path(sys.argv[1]) / "tables" / "annotations.parquet").to_pylist()
+    tables = Path(sys.argv[1]) / "tables"
+    cots = pq.read_table(tables / "cots.parquet", columns=["cot_id", "verdict"]).to_pylist()
+    right = {cot["cot_id"] for cot in cots if cot["verdict"] == "correct"}
+    rows = pq.read_table(tables / "annotations.parquet").to_pylist()
+    rows = [row for row in rows if row["cot_id"] in right]
     print("| family | size | against | score | questions | difference | at equal length |")
     print("|---|---|---|---|---|---|---|")
     for family, sizes in FAMILIES.items():
