@@ -19,6 +19,7 @@ FAMILIES = {
 }
 SCORES = ["length", "mean_nll", "rsr", "naturalness"]
 RESAMPLES = 2000
+FEWEST = 5
 
 
 def main():
@@ -52,7 +53,7 @@ def compare(family, small, size, score, base, other):
         for question in base.keys() & other.keys()
         if all(side[question][score] is not None for side in (base, other))
     )
-    if len(shared) < 3:
+    if len(shared) < FEWEST:
         print(f"| {family} | {size} | {small} | {score} | {len(shared)} | too few | |")
         return
     value = np.log if score == "length" else np.asarray
