@@ -158,7 +158,7 @@ impl From<SelectError> for CommandError {
         let hint = match error {
             SelectError::Table(error) => return error.into(),
             SelectError::Unidentified(_) => {
-                "set `select.ability` to a number from 0 to 9, or have chains of thought of every level rated"
+                "set `select.ability` to a number from 0 to 9, or have more questions of every level with rated chains of thought"
             }
             SelectError::NoAbility(_) => "a number from 0 to 9, or `measured`",
             SelectError::NoTokens => "`select.max_rows` limits chains of thought, whoever counted",

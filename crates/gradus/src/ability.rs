@@ -78,7 +78,7 @@ pub enum Unidentified {
     Unseen(f64),
     /// The pass rate does not fall with the difficulty.
     #[error(
-        "the pass rate does not fall with Cognitive Difficulty (slope {slope:.2}, 95 % interval {low:.2} to {high:.2})"
+        "it is not certain that the pass rate falls with Cognitive Difficulty (slope {slope:.2}, 95 % interval {low:.2} to {high:.2})"
     )]
     Flat {
         /// The slope in logits per unit.
