@@ -22,6 +22,7 @@ use gradus::score::Scorer;
 use gradus::tables::{DroppedRow, HygieneRow, TableError, TableWriter};
 use gradus::words::{Speaking, TemplateError};
 use gradus_model::Identity;
+use gradus_model::name::ModelName;
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -252,6 +253,7 @@ pub(crate) fn cast(
         None => plan,
     };
     if let Some(judge) = config.judge.as_ref().filter(|_| config.judging.asks_judge() && until >= Until::Grade) {
+        speaks("judge", judge)?;
         let model = company.engage(Source::Judge, "judge", judge)?;
         let judge = AnswerJudge::new(&config.judging, || speaking(model), &configured.base);
         plan = plan.judged_by(
@@ -273,8 +275,14 @@ pub(crate) fn cast(
         for (source, model) in [(Source::Judge, &config.judge), (Source::SecondJudge, &config.second_judge)] {
             let Some(model) = model else { continue };
             let second = source == Source::SecondJudge;
-            let model = company.engage(source, if second { "second_judge" } else { "judge" }, model)?;
-            raters.push(Rater::new(&config.annotate, second, speaking(model), templates.clone()));
+            let role = if second { "second_judge" } else { "judge" };
+            speaks(role, model)?;
+            let model = speaking(company.engage(source, role, model)?);
+            if raters.iter().any(|rater: &Rater| is_alike(&rater.speaking, &model)) {
+                return Err(CommandError::usage("`second_judge` is the same model as `judge`, asked alike")
+                    .hint("name another model; `annotate.ratings` asks the same one more often"));
+            }
+            raters.push(Rater::new(&config.annotate, second, model, templates.clone()));
         }
         let recorded = recorded_ratings(config, &configured.base)?;
         plan = plan.rated_by(raters, recorded);
@@ -320,6 +328,20 @@ impl<'a, Open: Fn(&str, &ModelConfig) -> Result<(Identity, Role), CommandError>>
         self.roles.insert(source, asked);
         Ok(Resolved { identity, system: model.system.clone(), extra: model.extra.clone() })
     }
+}
+
+/// Refuses a recording as judge: it knows a reply by its question and number, and not what it was about.
+fn speaks(role: &str, model: &ModelConfig) -> Result<(), CommandError> {
+    if !matches!(model.model.parse(), Ok(ModelName::Replay { .. })) {
+        return Ok(());
+    }
+    Err(CommandError::usage(format!("`{role}` is a recording, which cannot tell one chain of thought from another"))
+        .hint("name a model that answers; `annotate.recorded` takes ratings that are there already"))
+}
+
+/// Whether two judges would get the very same requests.
+fn is_alike(one: &Speaking, other: &Speaking) -> bool {
+    one.model == other.model && one.system == other.system && one.extra == other.extra
 }
 
 /// A model as it judges in words; who it judges for adds how it samples.

@@ -144,6 +144,26 @@ fn another_judge_is_asked_alone_and_decides_nothing() {
 }
 
 #[test]
+fn a_judge_must_be_able_to_tell_what_it_judges() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = r#"{"question_id": "q", "model": "j", "response": "4"}"#;
+    std::fs::write(folder.path().join("r.jsonl"), format!("{row}\n")).unwrap();
+    let check = |judges: &str, wanted: &str| {
+        let yaml = format!(
+            "bank: builtin\nlimit: 1\nstudent: smollm2\nteacher: smollm2\n{judges}\nannotate: {{scores: [rv]}}\n"
+        );
+        std::fs::write(folder.path().join("gradus.yaml"), yaml).unwrap();
+        let output = gradus(folder.path(), &["annotate", "--dry-run"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    };
+    check("judge: \"replay:r.jsonl#j\"", "is a recording");
+    let both = "openai:http://127.0.0.1:9/v1#j";
+    check(&format!("judge: {both}\nsecond_judge: {both}"), "the same model");
+}
+
+#[test]
 fn rules_of_selection_stand_side_by_side() {
     let server = server();
     let folder = tempfile::tempdir().unwrap();

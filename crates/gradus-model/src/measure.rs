@@ -112,7 +112,7 @@ impl Measure {
         let Some(at) = prompt.rfind(OPEN).filter(|_| prompt.trim_end().ends_with(OPEN)) else { return 0 };
         let (said, completion) = (&prompt.as_bytes()[at..], self.completion.as_bytes());
         let common = said.iter().zip(completion).take_while(|(a, b)| a == b).count();
-        if common < OPEN.len() { 0 } else { common }
+        if common < OPEN.len() { 0 } else { self.completion.floor_char_boundary(common) }
     }
 }
 

@@ -189,6 +189,12 @@ pub fn next(
     };
     let answer = completion.answer.as_deref().unwrap_or_default();
     match model.hear(question, slot, longer, answer, answers) {
+        // A word that was never asked for leaves the attempt as if it had not been asked.
+        Next::Done(Heard { said: Err(reason), .. })
+            if reason.is_not_asked() && verdict.outcome == Outcome::Undecided =>
+        {
+            Next::Done(judged(Err(reason)))
+        }
         Next::Done(heard) => Next::Done(judged(Ok((completion.clone(), with_word(verdict, heard, model))))),
         Next::Ask(work) => Next::Ask(work),
         Next::Drop(reason) => Next::Done(judged(Err(reason))),
@@ -207,7 +213,11 @@ fn with_word(verdict: Verdict, heard: Heard<Outcome>, model: &AnswerJudge) -> Ve
         Ok(outcome) => {
             (*outcome, format!("no rule decides; {name}, with the reference in view, says {}", outcome.name()))
         }
-        Err(why) => (Outcome::Undecided, format!("no rule decides, and {name} has no word: {why}")),
+        Err(why) => {
+            // The detail may name a server; it stands in the table alone.
+            let code = why.split_once(':').map_or(why.as_str(), |(code, _)| code);
+            (Outcome::Undecided, format!("no rule decides, and {name} has no word: {code}"))
+        }
     };
     Verdict {
         outcome,

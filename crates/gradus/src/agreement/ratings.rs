@@ -74,7 +74,10 @@ fn ratings(tables: &Path, counts: &mut Vec<RatingCount>) -> Result<(Vec<Kind>, V
             ratings.push(Rating { question, cot, kind: place, repeat: row.repeat, value });
         } else {
             count.n_missing += 1;
-            *count.reasons.entry(row.reason.unwrap_or_else(|| "unknown".to_owned())).or_default() += 1;
+            // The word alone: what follows it differs each time, and may name a server.
+            let reason = row.reason.as_deref().unwrap_or("unknown");
+            let code = reason.split_once(": ").map_or(reason, |(code, _)| code);
+            *count.reasons.entry(code.to_owned()).or_default() += 1;
         }
     })?;
     let mut order: Vec<usize> = (0..kinds.len()).collect();
