@@ -268,7 +268,8 @@ pub(crate) fn cast(
         let model = company.engage(Source::Measurer, role, model)?;
         plan = plan.measured_by(config, model);
     }
-    if config.annotate.asks_judge() && until >= Until::Annotate {
+    let rates = config.annotate.asks_judge() || !config.annotate.recorded.is_empty();
+    if rates && until >= Until::Annotate {
         let templates = Templates::load(&config.annotate.prompts, &configured.base)
             .map_err(|error| wording(&error, "`{question}` and `{cot}` mark the places"))?;
         let mut raters = Vec::new();

@@ -50,7 +50,8 @@ impl Annotate {
         let of = |ratings: &Arc<RecordedRatings>| {
             let found = ids().find_map(|id| ratings.lookup(id, teacher, u64::from(number)))?;
             let rating = |what: Score, value: Option<f64>, judge: Option<&str>| {
-                let value = value.filter(|_| self.settings.scores.contains(&what))?;
+                let value =
+                    value.filter(|_| self.settings.scores.is_empty() || self.settings.scores.contains(&what))?;
                 Some(Rating {
                     role: "recorded",
                     judge: judge.unwrap_or("recorded").to_owned(),

@@ -204,7 +204,7 @@ pub fn next(
 /// The verdict with the judge's word: it decides where the rules did not. No word leaves the verdict undecided.
 fn with_word(verdict: Verdict, heard: Heard<Outcome>, model: &AnswerJudge) -> Verdict {
     let name = &model.speaking.model.name;
-    let word = heard.said.map_err(|reason| format!("{}: {}", reason.code, reason.detail));
+    let word = heard.said;
     if verdict.outcome != Outcome::Undecided {
         return Verdict { heard: Some(word), ..verdict };
     }
@@ -213,11 +213,8 @@ fn with_word(verdict: Verdict, heard: Heard<Outcome>, model: &AnswerJudge) -> Ve
         Ok(outcome) => {
             (*outcome, format!("no rule decides; {name}, with the reference in view, says {}", outcome.name()))
         }
-        Err(why) => {
-            // The detail may name a server; it stands in the table alone.
-            let code = why.split_once(':').map_or(why.as_str(), |(code, _)| code);
-            (Outcome::Undecided, format!("no rule decides, and {name} has no word: {code}"))
-        }
+        // The detail may name a server; it stands in the table alone.
+        Err(why) => (Outcome::Undecided, format!("no rule decides, and {name} has no word: {}", why.code)),
     };
     Verdict {
         outcome,

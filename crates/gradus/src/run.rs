@@ -35,6 +35,7 @@ use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, StudentFitRow, TableError,
     TableWriter, VerdictRow, each,
 };
+use crate::verdict::Verdict;
 use crate::work::{Answered, Next, Reason};
 
 pub use plan::{Plan, Resolved};
@@ -182,7 +183,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn judged(&mut self, row: VerdictRow) -> Result<(), TableError> {
+    /// A verdict; where the judge was asked for it in vain, that stands in `dropped` too.
+    fn judged(&mut self, judged: &Judged, verdict: &Verdict, id: &str, by: (&str, &str)) -> Result<(), TableError> {
+        if let Some(Err(reason)) = &verdict.heard {
+            self.drop(judged.key.short(), "verdict", "judge", reason)?;
+        }
+        let row = verdict_row(judged, verdict, id, by.0, by.1);
         self.verdicts.as_mut().expect("teachers are judged last, and then it is closed").push(row)
     }
 
@@ -398,7 +404,7 @@ impl<W: World> Run<'_, W> {
                     completion_tokens: completion.usage.completion.map(|n| n as i64),
                     cost_usd: reader.cost(&judged.key)?,
                 })?;
-                shared.judged(verdict_row(judged, verdict, &id, "student", student))?;
+                shared.judged(judged, verdict, &id, ("student", student))?;
             }
             if let (Some(scorer), Some(scores)) = (scorer, &mut scores) {
                 self.write_scores(scorer, &scored, &id, scores, shared)?;
@@ -688,7 +694,7 @@ impl<W: World> Run<'_, W> {
                 cost_usd,
                 n_parts: parts.len() as i64,
             })?;
-            shared.judged(verdict_row(judged, verdict, id, "teacher", teacher))?;
+            shared.judged(judged, verdict, id, ("teacher", teacher))?;
         }
         Ok(())
     }

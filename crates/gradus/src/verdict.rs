@@ -1,5 +1,7 @@
 //! What was decided about one attempt.
 
+use crate::work::Reason;
+
 /// The four verdicts. Undecided is never counted as wrong, and never as right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -44,5 +46,5 @@ pub struct Verdict {
     /// Tests passed and tests there are, for code.
     pub tests: Option<(u32, u32)>,
     /// What the judge said of it, where it was asked: its word, or why it has none.
-    pub heard: Option<Result<Outcome, String>>,
+    pub heard: Option<Result<Outcome, Reason>>,
 }

@@ -93,7 +93,7 @@ fn a_judge_that_cannot_be_read_leaves_the_question_undecided() {
     let answer = "Air scatters short waves more.";
     let (asked, verdict) = put(&config, &text, answer, &[reply("Yes!"), reply(r#"{"verdict": "yes"}"#)]);
     assert_eq!((asked.len(), verdict.outcome), (2, Outcome::Undecided));
-    assert!(verdict.heard.as_ref().unwrap().as_ref().unwrap_err().contains("none of 2 replies"), "{verdict:?}");
+    assert!(verdict.heard.as_ref().unwrap().as_ref().unwrap_err().detail.contains("none of 2 replies"), "{verdict:?}");
     let keys: Vec<_> = asked.iter().map(|work| work.keys().1.attempt).collect();
     assert_ne!(keys[0], keys[1], "a second try is another request");
     let (_, verdict) = put(&config, &text, answer, &[Done::Failed(Reason::new("endpoint_error", "http://host: down"))]);

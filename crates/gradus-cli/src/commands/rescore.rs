@@ -23,10 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let mut common = args.run.common.clone();
     common.set.extend(args.judge.as_ref().map(|judge| format!("second_judge={judge}")));
-    // A finished run knows its settings.
-    let frozen = common.folder().join("gradus.yaml");
-    let config = if args.run.config.exists() || !frozen.exists() { &args.run.config } else { &frozen };
-    let configured = session::configure(config, &common)?;
+    let configured = session::configure(&args.run.config, &common)?;
     if configured.config.second_judge.is_none() {
         return Err(CommandError::usage("no other judge is named").hint("name it with `--judge openai:URL#MODEL`"));
     }

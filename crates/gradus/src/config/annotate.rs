@@ -30,6 +30,7 @@ pub struct Annotate {
     /// paper: a guess, the middle.
     pub lambda: f64,
     /// Files of ratings that came with imported chains of thought (`gradus import`); they go before those of a judge.
+    /// All of them are taken if `scores` names none.
     pub recorded: Vec<PathBuf>,
     /// Ask for a JSON schema (`response_format`), where the server has it.
     pub structured: bool,

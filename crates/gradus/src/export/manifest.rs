@@ -44,6 +44,16 @@ struct FormatFacts {
     left_out: BTreeMap<&'static str, u64>,
 }
 
+/// The settings as they may be published: a folder of this machine by its name alone.
+fn published(config: &Export) -> Export {
+    let mut config = config.clone();
+    if let Some(files) = config.lint.student_files.as_mut().filter(|files| !files.starts_with("hf:")) {
+        let name = Path::new(&*files).file_name().map(|name| name.to_string_lossy().into_owned());
+        *files = name.unwrap_or_default();
+    }
+    config
+}
+
 /// The text of `manifest.json`.
 pub(super) fn render(config: &Export, facts: &ExportFacts<'_>, tally: &Tally, written: &[(Of, Written)]) -> String {
     let files = written.iter().flat_map(|(of, written)| {
@@ -60,7 +70,7 @@ pub(super) fn render(config: &Export, facts: &ExportFacts<'_>, tally: &Tally, wr
         version: MANIFEST_VERSION,
         name: facts.name,
         run: facts.run,
-        export: config,
+        export: &published(config),
         partial: facts.partial,
         rows: tally.rows,
         formats: formats.collect(),

@@ -78,7 +78,10 @@ pub(super) fn verdict_row(judged: &Judged, verdict: &Verdict, id: &str, role: &s
         tests_passed: verdict.tests.map(|(passed, _)| i64::from(passed)),
         tests_total: verdict.tests.map(|(_, total)| i64::from(total)),
         llm_verdict: verdict.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.name().to_owned())),
-        llm_reason: verdict.heard.as_ref().and_then(|heard| heard.as_ref().err().cloned()),
+        llm_reason: verdict
+            .heard
+            .as_ref()
+            .and_then(|heard| heard.as_ref().err().map(|reason| format!("{}: {}", reason.code, reason.detail))),
     }
 }
 
