@@ -28,7 +28,7 @@ use crate::question::Kind;
 
 pub use annotate::{Annotate, AnnotatePrompts, Annotated, Calls, Score};
 pub use code::{Code, LanguageConfig, MemoryLimit};
-pub use export::{Export, Format, Rl, Think};
+pub use export::{Export, Format, Order, Rl, Think};
 pub use hygiene::{Action, Contamination, ContaminationMode, Families, Hygiene};
 pub use judging::{AnswerJudge, Judging};
 pub use lint::{Lint, OverLength};

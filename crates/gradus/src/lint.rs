@@ -110,9 +110,7 @@ impl<'a> Linter<'a> {
 
     /// Looks at an exported row: what was asked, and the content of the assistant's message.
     pub fn check(&mut self, prompt: &[Message], content: &str) -> Checked {
-        let prompt = prompt.iter().map(|message| json!(message));
-        let messages = prompt.chain([json!({"role": "assistant", "content": content})]).collect();
-        self.check_row(&Row::after_prompt(messages))
+        self.check_row(&Row::after_prompt(messages(prompt, content)))
     }
 
     /// Looks at a row of any form.
@@ -140,10 +138,24 @@ impl<'a> Linter<'a> {
         checked
     }
 
+    /// Whether a row is to be left out for its length, without counting it as one that was looked at. One that the
+    /// template or the tokenizer refuses has none.
+    pub fn is_too_long(&self, prompt: &[Message], content: &str) -> bool {
+        let Lint { max_length: Some(most), over_length: OverLength::Drop, .. } = self.config else { return false };
+        let whole = self.chat.render(&messages(prompt, content), false);
+        whole.and_then(|whole| self.chat.n_tokens(&whole)).is_ok_and(|n_tokens| n_tokens as u64 > *most)
+    }
+
     /// What was found about all rows.
     pub fn finish(self) -> Checks {
         Checks::new(self)
     }
+}
+
+/// A row as a conversation.
+fn messages(prompt: &[Message], content: &str) -> Vec<Value> {
+    let prompt = prompt.iter().map(|message| json!(message));
+    prompt.chain([json!({"role": "assistant", "content": content})]).collect()
 }
 
 /// What rendering told: flaws and tokens.

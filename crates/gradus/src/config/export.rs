@@ -23,6 +23,8 @@ pub struct Export {
     pub lint: Lint,
     /// With which numbers the files for trainers begin.
     pub training: Training,
+    /// Order of the rows; steps of attempts stay in that of the bank.
+    pub order: Order,
     /// Train on rows in their order, as a curriculum wants it; trainers shuffle unless they are told.
     pub keep_order: bool,
 }
@@ -37,9 +39,27 @@ impl Default for Export {
             stepwise: Stepwise::default(),
             lint: Lint::default(),
             training: Training::default(),
+            order: Order::Bank,
             keep_order: false,
         }
     }
+}
+
+impl Export {
+    /// Whether trainers are told to see the rows in their order: rows by level would be of no use to them otherwise.
+    pub fn keeps_order(&self) -> bool {
+        self.keep_order || self.order == Order::Level
+    }
+}
+
+/// Order of exported rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// That of the bank.
+    Bank,
+    /// By level of the question, easiest first and ungraded ones last; within a level that of the bank.
+    Level,
 }
 
 /// Export format.

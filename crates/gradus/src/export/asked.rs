@@ -12,6 +12,8 @@ pub(super) struct Asked {
     pub(super) prompt: Prompt,
     /// What the assistant says, by the place of the chain of thought in the group.
     replies: Vec<Message>,
+    /// By the same place: whether it is longer than the student's files and the settings allow.
+    too_long: Vec<bool>,
 }
 
 impl Asked {
@@ -22,8 +24,9 @@ impl Asked {
             let content = think::content(think, &group.question.kind, reasoning, answer);
             Message { role: Speaker::Assistant, content }
         };
-        let replies = group.cots.iter().map(reply).collect();
-        Self { group, prompt, replies }
+        let replies: Vec<Message> = group.cots.iter().map(reply).collect();
+        let too_long = vec![false; replies.len()];
+        Self { group, prompt, replies, too_long }
     }
 
     /// The chain of thought at a place.
@@ -39,6 +42,17 @@ impl Asked {
     /// The places of all chains of thought.
     pub(super) fn places(&self) -> std::ops::Range<usize> {
         0..self.replies.len()
+    }
+
+    /// Marks what is longer than allowed.
+    pub(super) fn mark_too_long(&mut self, is_too_long: impl Fn(&[Message], &str) -> bool) {
+        let marks = self.replies.iter().map(|reply| is_too_long(&self.prompt.messages, &reply.content));
+        self.too_long = marks.collect();
+    }
+
+    /// Whether what is said at a place is longer than allowed.
+    pub(super) fn is_too_long(&self, at: usize) -> bool {
+        self.too_long[at]
     }
 
     /// Whether nothing is said at a place.

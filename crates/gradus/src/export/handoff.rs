@@ -67,7 +67,7 @@ impl<'a> HandoffFacts<'a> {
             max_answer: student
                 .and_then(|student| student.sampling.as_ref())
                 .map(|sampling| sampling.max_tokens.into()),
-            keep_order: config.keep_order,
+            keep_order: config.keeps_order(),
             training: config.training,
             seed: facts.run.seed,
         }

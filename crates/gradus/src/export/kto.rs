@@ -25,7 +25,8 @@ impl Layout for Kto {
 }
 
 impl Kto {
-    /// The row of the chain of thought at a place, or in a fixed word why it has none: `undecided`, `empty`.
+    /// The row of the chain of thought at a place, or in a fixed word why it has none: `undecided`, `empty`,
+    /// `too_long`.
     pub(super) fn fill(asked: &Asked, at: usize) -> Result<Vec<Value>, &'static str> {
         let cot = asked.cot(at);
         if cot.is_correct().is_none() {
@@ -33,6 +34,9 @@ impl Kto {
         }
         if asked.is_empty(at) {
             return Err("empty");
+        }
+        if asked.is_too_long(at) {
+            return Err("too_long");
         }
         let mut values = vec![json!(asked.prompt.messages), json!([asked.reply(at)]), cot.is_sound().into()];
         values.extend(row::values(asked, cot));

@@ -23,7 +23,8 @@ pub(super) struct Pair {
     pub(super) by: RejectedBy,
 }
 
-/// The pairs of a question, or in a fixed word why it has none: `hardest`, `no_chosen`, `no_sibling`, `no_rejected`.
+/// The pairs of a question, or in a fixed word why it has none: `hardest`, `no_chosen`, `too_long`, `no_sibling`,
+/// `no_rejected`. What is too long takes part in none.
 ///
 /// What makes a chain of thought worse is tried in the order of `rejected_by`: the next way only fills up what the ways
 /// before it left. Among equals a keyed draw decides. None is preferred in one pair and rejected in another.
@@ -33,7 +34,7 @@ pub(super) fn choose(config: &Pairs, seed: u64, asked: &Asked) -> Result<Vec<Pai
         return Err("hardest");
     }
     let key = |at: usize| draw(seed, "pairs", asked.cot(at).row.cot_id.as_bytes());
-    let said: Vec<usize> = asked.places().filter(|&at| !asked.is_empty(at)).collect();
+    let said: Vec<usize> = asked.places().filter(|&at| !asked.is_empty(at) && !asked.is_too_long(at)).collect();
     let sound: Vec<usize> = said.iter().copied().filter(|&at| asked.cot(at).is_sound()).collect();
     let is_kept = |at: usize| config.chosen_from == ChosenFrom::Selected && asked.cot(at).selection.selected;
     let mut chosen: Vec<usize> = match config.chosen_from {
@@ -41,11 +42,12 @@ pub(super) fn choose(config: &Pairs, seed: u64, asked: &Asked) -> Result<Vec<Pai
         ChosenFrom::Correct => sound.clone(),
     };
     chosen.sort_by_key(|&at| (if is_kept(at) { asked.cot(at).selection.rank } else { None }, key(at)));
+    let any_too_long = || asked.places().any(|at| asked.is_too_long(at));
     if chosen.is_empty() {
-        return Err("no_chosen");
+        return Err(if any_too_long() { "too_long" } else { "no_chosen" });
     }
     if said.len() == 1 {
-        return Err("no_sibling");
+        return Err(if any_too_long() { "too_long" } else { "no_sibling" });
     }
     let mut pairs: Vec<Pair> = Vec::new();
     for &by in &config.rejected_by {

@@ -13,7 +13,7 @@ use super::manifest::quoted;
 use super::shards::FormatWriter;
 use super::tally::Tally;
 use super::*;
-use crate::config::Format;
+use crate::config::{Format, Order};
 use crate::tables::{CotRow, LevelRow, Row, SelectionRow, TableWriter, VerdictRow};
 
 /// Tables of `n` questions with two chains of thought each, of which the second is kept at every third question.
@@ -209,6 +209,37 @@ fn kept_rows_are_joined_with_what_is_known_about_them() {
     let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
     assert!(script.contains("\nMAX_LENGTH = 1024\n") && script.contains("\nMODEL = \"org/student\"\n"), "{script}");
     assert!(exported.next[1].ends_with(" --script sft"), "{:?}", exported.next);
+}
+
+#[test]
+fn rows_stand_by_level_where_a_curriculum_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    tables(folder.path(), 24, &|_| "it is easy".into());
+    let mut levels = TableWriter::<LevelRow>::create(&folder.path().join("tables")).unwrap();
+    for q in (0..24_u64).filter(|q| q % 4 != 1) {
+        let of = ["5", "easy", "2", "1", "4", "3"][(q % 6) as usize];
+        levels.push(LevelRow { level: of.into(), ..level(&format!("{q:016x}")) }).unwrap();
+    }
+    levels.finish().unwrap();
+    let formats = vec![Format::Trl, Format::Kto, Format::TrlGrpo];
+    let rows = |order: Order| {
+        export(folder.path(), &Export { formats: formats.clone(), order, ..Export::default() }, Limits::default())
+            .unwrap();
+        ["trl", "kto", "trl_grpo"].map(|format| jsonl(&folder.path().join(format!("export/{format}/train.jsonl"))))
+    };
+    let (by_bank, by_level) = (rows(Order::Bank), rows(Order::Level));
+    let script = std::fs::read_to_string(folder.path().join("export/trl/train_sft.py")).unwrap();
+    assert!(script.contains("\nKEEP_ORDER = True\n"), "rows by level are trained on by level");
+    let place = |row: &Value| {
+        let of = |level: &str| ["easy", "1", "2", "3", "4", "5"].iter().position(|known| *known == level);
+        row["level"].as_str().map_or(6, |level| of(level).unwrap())
+    };
+    for (mut bank, by_level) in by_bank.into_iter().zip(by_level) {
+        assert!(!by_level.is_sorted_by_key(|row| row["question_id"].to_string()));
+        // The same rows; within a level in the bank's order, which a stable sort keeps.
+        bank.sort_by_key(place);
+        assert_eq!(bank, by_level);
+    }
 }
 
 #[test]
@@ -604,6 +635,17 @@ fn rows_are_checked_as_the_student_sees_them_and_long_ones_left_out_on_request()
     assert_eq!((dropped.rows, &checks(&dropped)["dropped"]), (3, &1.into()));
     assert_eq!(jsonl(&folder.path().join("export/trl/train.jsonl")).len(), 3);
     assert!(dropped.notes.iter().any(|note| note.starts_with("1 rows are left out")), "{:?}", dropped.notes);
+    // Labels stand for all that was written, and leave out what is too long all the same.
+    config.formats = vec![Format::Kto];
+    let labelled = |config: &Export| {
+        let exported = export_for(folder.path(), config, Limits::default(), Some(&Plain)).unwrap();
+        let rows = jsonl(&folder.path().join("export/kto/train.jsonl"));
+        let longest = rows.iter().map(|row| row.to_string().len()).max().unwrap();
+        (rows.len(), longest > 2000, exported.notes.iter().any(|note| note.contains("(too_long")))
+    };
+    assert_eq!(labelled(&config), (18, false, true));
+    config.lint.over_length = crate::config::OverLength::Flag;
+    assert_eq!(labelled(&config), (20, true, false));
     // A former export's checks do not stay.
     export(folder.path(), &Export::default(), Limits::default()).unwrap();
     assert!(!folder.path().join("export/CHECKS.json").exists());

@@ -12,10 +12,11 @@ use super::shards::{FormatWriter, Limits, Written};
 use super::stepwise::{self, By, Labelled, Stepwise};
 use super::tally::Tally;
 use super::{ExportError, ExportFacts, pairs, rl, row};
-use crate::config::Export;
+use crate::config::{Export, Order};
+use crate::level::Level;
 use crate::lint::Linter;
 use crate::score::steps_of;
-use crate::tables::{QuestionRow, Row, ScoreRow, SelectionRow, path};
+use crate::tables::{LevelRow, QuestionRow, Row, ScoreRow, SelectionRow, path};
 
 /// The formats that are written, by what their rows are.
 #[derive(Default)]
@@ -91,10 +92,33 @@ impl Writers {
         facts: &ExportFacts<'_>,
         tally: &mut Tally,
     ) -> Result<(), ExportError> {
-        let mut join = Join::open(tables)?;
         let mut linter = facts.chat.map(|chat| Linter::new(chat, &config.lint));
+        for part in Part::all(config.order) {
+            self.write_part(part, tables, config, facts, linter.as_mut(), tally)?;
+        }
+        tally.checks = linter.map(Linter::finish);
+        Ok(())
+    }
+
+    /// Those of a part of the questions.
+    fn write_part(
+        &mut self,
+        part: Part,
+        tables: &Path,
+        config: &Export,
+        facts: &ExportFacts<'_>,
+        mut linter: Option<&mut Linter<'_>>,
+        tally: &mut Tally,
+    ) -> Result<(), ExportError> {
+        let mut join = Join::open(tables)?;
         while let Some(group) = join.next()? {
-            let asked = Asked::new(group, config.think, facts);
+            if !part.has(group.level.as_ref()) {
+                continue;
+            }
+            let mut asked = Asked::new(group, config.think, facts);
+            if let Some(linter) = linter.as_ref().filter(|_| !self.pairs.is_empty() || self.labels.is_some()) {
+                asked.mark_too_long(|prompt, content| linter.is_too_long(prompt, content));
+            }
             for at in asked.places().filter(|&at| asked.cot(at).selection.selected) {
                 let check = |linter: &mut Linter<'_>| linter.check(&asked.prompt.messages, &asked.reply(at).content);
                 if linter.as_mut().is_some_and(|linter| check(linter).is_dropped) {
@@ -118,7 +142,6 @@ impl Writers {
                 }
             }
         }
-        tally.checks = linter.map(Linter::finish);
         Ok(())
     }
 
@@ -167,7 +190,7 @@ impl Writers {
         Ok(())
     }
 
-    /// The questions whose pass rate lies in the window, in every format for them, in bank order.
+    /// The questions whose pass rate lies in the window, in every format for them.
     fn write_questions(
         &mut self,
         tables: &Path,
@@ -175,43 +198,76 @@ impl Writers {
         facts: &ExportFacts<'_>,
         tally: &mut Tally,
     ) -> Result<(), ExportError> {
-        let mut graded = Graded::open(tables)?;
-        while let Some((question, level)) = graded.next()? {
-            let Some((level, pass_rate)) = level.and_then(|level| level.pass_rate.map(|rate| (level, rate))) else {
-                tally.taken.n_without_rate += 1;
-                continue;
-            };
-            if !rl::is_within(&config.rl, pass_rate) {
-                tally.taken.n_outside += 1;
-                continue;
-            }
-            if question.references.is_empty() && question.tests.is_none() {
-                tally.taken.n_unverifiable += 1;
-                continue;
-            }
-            let prompt = (facts.prompt)(&question);
-            let tests =
-                question.tests.as_deref().map(serde_json::from_str).transpose().map_err(|_| {
-                    ExportError::OutOfStep { table: QuestionRow::TABLE, id: question.question_id.clone() }
-                })?;
-            if !tally.has_cots {
-                tally.count_source(&question);
-            }
-            let task = Task { question, level, prompt: &prompt, tests, data_source: config.rl.data_source.as_deref() };
-            for (layout, writer) in &mut self.questions {
-                if !layout.is_for(&task) {
-                    tally.leave_out(layout.name(), "questions", "not_code");
+        for part in Part::all(config.order) {
+            let mut graded = Graded::open(tables)?;
+            while let Some((question, level)) = graded.next()? {
+                if !part.has(level.as_ref()) {
                     continue;
                 }
-                match layout.fill(&task, writer.n_rows()) {
-                    Some(values) => writer.push(values)?,
-                    None => *tally.taken.n_inexpressible.entry(layout.name().to_owned()).or_default() += 1,
+                let Some((level, pass_rate)) = level.and_then(|level| level.pass_rate.map(|rate| (level, rate))) else {
+                    tally.taken.n_without_rate += 1;
+                    continue;
+                };
+                if !rl::is_within(&config.rl, pass_rate) {
+                    tally.taken.n_outside += 1;
+                    continue;
+                }
+                if question.references.is_empty() && question.tests.is_none() {
+                    tally.taken.n_unverifiable += 1;
+                    continue;
+                }
+                let prompt = (facts.prompt)(&question);
+                let tests = question.tests.as_deref().map(serde_json::from_str).transpose().map_err(|_| {
+                    ExportError::OutOfStep { table: QuestionRow::TABLE, id: question.question_id.clone() }
+                })?;
+                if !tally.has_cots {
+                    tally.count_source(&question);
+                }
+                let task =
+                    Task { question, level, prompt: &prompt, tests, data_source: config.rl.data_source.as_deref() };
+                for (layout, writer) in &mut self.questions {
+                    if !layout.is_for(&task) {
+                        tally.leave_out(layout.name(), "questions", "not_code");
+                        continue;
+                    }
+                    match layout.fill(&task, writer.n_rows()) {
+                        Some(values) => writer.push(values)?,
+                        None => *tally.taken.n_inexpressible.entry(layout.name().to_owned()).or_default() += 1,
+                    }
                 }
             }
         }
         tally.taken.rows =
             self.questions.iter().map(|(layout, writer)| (layout.name().to_owned(), writer.n_rows())).collect();
         Ok(())
+    }
+}
+
+/// The questions of which rows are written in one pass over the tables. Rows by level take a pass for each level, so
+/// that none waits in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    Level(Level),
+    Ungraded,
+}
+
+impl Part {
+    /// The parts in their order.
+    fn all(order: Order) -> Vec<Self> {
+        match order {
+            Order::Bank => vec![Self::All],
+            Order::Level => Level::ALL.into_iter().map(Self::Level).chain([Self::Ungraded]).collect(),
+        }
+    }
+
+    fn has(self, level: Option<&LevelRow>) -> bool {
+        let level = || level.and_then(|level| Level::parse(&level.level));
+        match self {
+            Self::All => true,
+            Self::Level(wanted) => level() == Some(wanted),
+            Self::Ungraded => level().is_none(),
+        }
     }
 }
 

@@ -271,9 +271,16 @@ fn all() -> Export {
 /// The pairs of one question, by places, and what makes the second one worse.
 #[track_caller]
 fn check(cots: &[C], config: &Pairs, expected: Result<&[(usize, usize, RejectedBy)], &str>) {
+    check_but("no reply holds this", cots, config, expected);
+}
+
+/// The same where replies that hold these words are too long.
+#[track_caller]
+fn check_but(words: &str, cots: &[C], config: &Pairs, expected: Result<&[(usize, usize, RejectedBy)], &str>) {
     let cots = cots.iter().enumerate().map(|(at, c)| cot(0, at, c)).collect();
     let group = Group { question: question_row(0), level: Some(level("0")), cots };
-    let asked = with_facts(|facts| Asked::new(group, Think::Keep, facts));
+    let mut asked = with_facts(|facts| Asked::new(group, Think::Keep, facts));
+    asked.mark_too_long(|_, content| content.contains(words));
     let pairs = choose(config, 7, &asked);
     let pairs: Result<Vec<_>, _> =
         pairs.map(|pairs| pairs.into_iter().map(|pair| (pair.chosen, pair.rejected, pair.by)).collect());
@@ -333,6 +340,16 @@ fn what_may_not_be_chosen_never_is() {
     let hardest = Pairs { skip_hardest: true, hardest_from: 3, ..Pairs::default() };
     check(&[KEPT, WRONG], &hardest, Err("hardest"));
     check(&[KEPT, WRONG], &Pairs { hardest_from: 4, ..hardest }, Ok(&[(0, 1, RejectedBy::Verdict)]));
+}
+
+#[test]
+fn what_is_too_long_takes_part_in_no_pair() {
+    let long = C { answer: "at length 3", ..WRONG };
+    let two = Pairs { per_question: 2, ..Pairs::default() };
+    let but = |cots: &[C], expected| check_but("at length", cots, &two, expected);
+    but(&[KEPT, long.clone(), WRONG], Ok(&[(0, 2, RejectedBy::Verdict)]));
+    but(&[KEPT, long], Err("too_long"));
+    but(&[C { answer: "at length 2", ..KEPT }, WRONG], Err("too_long"));
 }
 
 #[test]
