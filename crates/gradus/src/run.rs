@@ -98,6 +98,8 @@ pub struct Ran {
     pub n_selected: u64,
     /// What the student can follow, if that was measured.
     pub ability: Option<Ability>,
+    /// Why the chains of thought that are there could not be selected from; all other tables are whole.
+    pub refused: Option<SelectError>,
     /// Work that was asked for in vain.
     pub failures: Failures,
     /// Drops by stage and reason.
@@ -557,7 +559,15 @@ impl<W: World> Run<'_, W> {
             return Ok(());
         }
         shared.close_verdicts()?;
-        let pass = Pass::new(&self.tables, self.config, &self.config.select)?;
+        let pass = match Pass::new(&self.tables, self.config, &self.config.select) {
+            Ok(pass) => pass,
+            Err(error @ (SelectError::Table(_) | SelectError::OutOfStep { .. })) => return Err(error.into()),
+            // All that was paid for is there, and can be looked at.
+            Err(refused) => {
+                ran.refused = Some(refused);
+                return Ok(());
+            }
+        };
         let made = pass.write(&unfinished, |id, stage, reason| shared.drop(id, "question", stage, reason))?;
         ran.n_selected = made.n_kept;
         ran.ability = made.ability;

@@ -90,7 +90,10 @@ fn diff(configured: Configured, folder: &Path, common: &CommonArgs) -> Result<()
     let found = verdicts(&today).and_then(|after| Ok((after, kept(&today)?)));
     // Whatever came of it, it is not needed any more.
     let removed = std::fs::remove_dir_all(&today);
-    let (ran, (after, kept_after)) = (ran?, found?);
+    let (mut ran, (after, kept_after)) = (ran?, found?);
+    if let Some(refused) = ran.refused.take() {
+        return Err(refused.into());
+    }
     removed.map_err(|error| CommandError::io(&today, &error))?;
 
     let mut changed: Vec<(&VerdictRow, &VerdictRow)> = after

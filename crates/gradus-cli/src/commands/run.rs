@@ -75,12 +75,15 @@ pub(crate) fn stages(
 ) -> Result<Ran, CommandError> {
     let session = Session::open(configured, folder, args, until, false)?;
     let config = &session.configured.config;
-    let (ran, metrics) = derive(&session, until, args)?;
-    let exported = (until >= Until::Select)
+    let (mut ran, metrics) = derive(&session, until, args)?;
+    let exported = (until >= Until::Select && ran.refused.is_none())
         .then(|| export::write(folder, &session.configured.base, config, &metrics))
         .transpose()?;
     let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
+    if let Some(refused) = ran.refused.take() {
+        return Err(refused.into());
+    }
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));
     }
@@ -102,7 +105,7 @@ pub(crate) fn stages(
 /// Runs the stages of an offline session and writes everything that follows.
 pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Result<Ran, CommandError> {
     let former = std::fs::read(session.folder.join("metrics.json")).ok();
-    let (ran, mut metrics) = derive(session, until, args)?;
+    let (mut ran, mut metrics) = derive(session, until, args)?;
     // What a budget left out is still missing, though this time nobody was to be asked.
     let former = former.and_then(|json| serde_json::from_slice::<Metrics>(&json).ok()?.partial);
     if ran.dropped.keys().any(|(_, reason)| reason == Reason::NOT_ASKED) && former.is_some() {
@@ -111,7 +114,7 @@ pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Resu
     }
     let config = &session.configured.config;
     report::write(&session.folder, &title(&session.folder), config, &metrics)?;
-    Ok(ran)
+    ran.refused.take().map_or(Ok(ran), |refused| Err(refused.into()))
 }
 
 /// Runs the stages of a session, and writes tables and figures.

@@ -1,9 +1,13 @@
 //! gradus select: choose which chains of thought are kept, or hold rules side by side.
 
+use std::collections::BTreeSet;
+
 use gradus::config::SelectBy;
+use gradus::level::Level;
 use gradus::run::Until;
-use gradus::select::compare::{Column, Compared, compare};
+use gradus::select::compare::{Column, Compared, UNGRADED, compare};
 use gradus::stats::Spread;
+use gradus::tables::CotRow;
 
 use crate::commands::run;
 use crate::error::CommandError;
@@ -17,7 +21,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     ask: AskArgs,
     /// Hold these rules side by side on a finished run, and write nothing: random, shortest, longest, omnithought,
-    /// rv-only, cd-only, omnithought-ablation-7b, easydistill-1.0, easydistill-2.0, student-fit
+    /// rv_only, cd_only, omnithought_ablation_7b, easydistill_1_0, easydistill_2_0, student_fit
     #[arg(long, value_name = "RULE", num_args = 1.., value_parser = rule)]
     compare: Vec<SelectBy>,
 }
@@ -33,6 +37,11 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let common = &args.ask.run.common;
     let past = Past::open(&common.folder(), &common.set)?;
+    if !gradus::tables::path::<CotRow>(&past.folder.join("tables")).exists() {
+        let message =
+            format!("{} has no chains of thought to choose from: its last run ended early", past.folder.display());
+        return Err(CommandError::usage(message).hint("`gradus run` goes on where it stopped"));
+    }
     let compared = compare(&past.folder.join("tables"), &past.config, &args.compare)?;
     if common.json {
         println!("{}", serde_json::to_string(&compared).expect("names, lists and finite numbers"));
@@ -68,12 +77,24 @@ fn show(compared: &Compared) {
     for (name, digits, spread) in spreads {
         line(&format!("{name}: mean (10 %, 50 %, 90 %)"), &|column| told(spread(column), digits));
     }
-    line("levels", &|column| shares(column.by_level(), column.rows));
-    line("teachers", &|column| shares(column.teachers.iter().map(|(name, n)| (name.clone(), *n)), column.rows));
-    line("questions left out", &|column| {
-        let counts: Vec<String> = column.dropped.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
-    });
+    let share = |n: Option<&u64>, of: u64| match n {
+        Some(n) => format!("{:.0} %", 100.0 * *n as f64 / of as f64),
+        None => "0 %".to_owned(),
+    };
+    for level in Level::ALL.iter().map(ToString::to_string).chain([UNGRADED.to_owned()]) {
+        if rules.iter().any(|column| column.levels.contains_key(&level)) {
+            line(&format!("level {level}"), &|column| share(column.levels.get(&level), column.rows));
+        }
+    }
+    let teachers: BTreeSet<&String> = rules.iter().flat_map(|column| column.teachers.keys()).collect();
+    for teacher in teachers {
+        line(&format!("by {teacher}"), &|column| share(column.teachers.get(teacher), column.rows));
+    }
+    line("questions left out", &|column| column.dropped.values().sum::<u64>().to_string());
+    let reasons: BTreeSet<&String> = rules.iter().flat_map(|column| column.dropped.keys()).collect();
+    for reason in reasons {
+        line(reason, &|column| column.dropped.get(reason).copied().unwrap_or(0).to_string());
+    }
     if names.len() > 1 {
         println!("");
         println!("| shared (Jaccard) | {} |", names.join(" | "));
@@ -85,8 +106,8 @@ fn show(compared: &Compared) {
         }
     }
     for column in rules {
-        if let Some(why) = &column.not_applied {
-            println!("note      {}: {why}", column.rule);
+        for note in column.not_applied.iter().chain(&column.note) {
+            println!("note      {}: {note}", column.rule);
         }
     }
 }
@@ -98,10 +119,4 @@ fn told(spread: Option<Spread>, digits: usize) -> String {
             format!("{mean:.digits$} ({q10:.digits$}, {q50:.digits$}, {q90:.digits$})")
         },
     )
-}
-
-fn shares(counts: impl Iterator<Item = (String, u64)>, n: u64) -> String {
-    let shares: Vec<String> =
-        counts.map(|(name, count)| format!("{name} {:.0} %", 100.0 * count as f64 / n as f64)).collect();
-    if shares.is_empty() { "-".to_owned() } else { shares.join(", ") }
 }

@@ -8,8 +8,10 @@ use serde::Serialize;
 use super::Out;
 use super::pass::{Pass, SelectError};
 use crate::config::{CandidateSet, Config, Select, SelectBy};
-use crate::level::Level;
 use crate::stats::{Spread, jaccard};
+
+/// Where a chain of thought of a question without a level is counted.
+pub const UNGRADED: &str = "ungraded";
 
 /// Rules side by side.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +30,8 @@ pub struct Column {
     pub rule: String,
     /// Why it cannot be applied; all that follows is then empty.
     pub not_applied: Option<String>,
+    /// What a user should know of what it does here.
+    pub note: Option<String>,
     /// Chains of thought.
     pub rows: u64,
     /// Questions that have one.
@@ -84,6 +88,12 @@ fn column(tables: &Path, config: &Config, select: &Select) -> Result<(Column, Ve
     let pass = Pass::new(tables, config, select)?.with_levels()?;
     let mut column =
         Column { rule: select.by.name().to_owned(), length_unit: pass.unit().name().to_owned(), ..Column::default() };
+    if select.by == SelectBy::RvOnly && select.rv.is_none() && select.rv_target_by_level.is_none() {
+        column.note = Some(
+            "without `select.rv` or `select.rv_target_by_level` every verbosity is alike to it: it draws as `random`"
+                .into(),
+        );
+    }
     let (mut at, mut lengths, mut rvs, mut cds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut n_candidates = 0_u64;
     let mut n_without_scores = 0_u64;
@@ -105,7 +115,7 @@ fn column(tables: &Path, config: &Config, select: &Select) -> Result<(Column, Ve
             column.length_sum += one.cot.length;
             rvs.extend(one.cot.known.s_rv);
             cds.extend(one.cot.known.cd);
-            let level = chosen.level.map_or_else(|| "ungraded".to_owned(), |level| level.to_string());
+            let level = chosen.level.map_or_else(|| UNGRADED.to_owned(), |level| level.to_string());
             *column.levels.entry(level).or_default() += 1;
             *column.teachers.entry(one.cot.head.teacher.clone()).or_default() += 1;
         }
@@ -130,14 +140,6 @@ fn n_common(one: &[u64], other: &[u64]) -> u64 {
         other.peek() == Some(at)
     };
     one.iter().filter(is_there).count() as u64
-}
-
-impl Column {
-    /// How many are of a question at each level, easiest first, those without one last.
-    pub fn by_level(&self) -> impl Iterator<Item = (String, u64)> {
-        let names = Level::ALL.iter().map(ToString::to_string).chain(["ungraded".to_owned()]);
-        names.filter_map(|name| self.levels.get(&name).map(|&n| (name, n)))
-    }
 }
 
 #[cfg(test)]
