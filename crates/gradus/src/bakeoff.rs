@@ -20,7 +20,7 @@ pub struct Bakeoff {
     pub length_unit: String,
     /// One after the other, as the table `cots` brings them.
     pub teachers: Vec<Teacher>,
-    /// Each two, on the questions that both were asked.
+    /// Each two, on the questions that both answered.
     pub differences: Vec<Difference>,
 }
 
@@ -29,7 +29,7 @@ pub struct Bakeoff {
 pub struct Teacher {
     /// Model name.
     pub teacher: String,
-    /// Questions that it was asked.
+    /// Questions that it answered; those that it was asked in vain stand in `dropped`.
     pub n_questions: u64,
     /// Attempts with an answer.
     pub n_attempts: u64,
@@ -37,7 +37,7 @@ pub struct Teacher {
     pub n_sound: u64,
     /// Share of the attempts that are sound.
     pub sound: Interval,
-    /// Questions with a sound chain of thought, of those asked.
+    /// Questions with a sound chain of thought, of those answered.
     pub solved: Share,
     /// Share of the attempts that were cut off at the limit of tokens.
     pub truncated: Interval,
@@ -70,7 +70,7 @@ pub struct Mean {
     pub mean: Interval,
 }
 
-/// Two teachers on the questions that both were asked: the second less the first.
+/// Two teachers on the questions that both answered: the second less the first.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Difference {
     /// The first.
@@ -270,14 +270,16 @@ fn difference((one, first): Named<'_>, (other, second): Named<'_>, seed: u64) ->
 }
 
 impl Bakeoff {
-    /// Figures as a person reads them: what it is, and one cell per teacher. What nobody has is left out.
-    pub fn rows(&self) -> Vec<(String, Vec<String>)> {
+    /// Figures as a person reads them: what each is, and one row of cells per teacher, its name first. What nobody has
+    /// is left out.
+    pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let unit = self.length_unit.replace('_', " ");
-        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+        let mut columns: Vec<(String, Vec<String>)> = Vec::new();
         let mut row = |name: &str, cell: &dyn Fn(&Teacher) -> String| {
-            rows.push((name.to_owned(), self.teachers.iter().map(cell).collect()));
+            columns.push((name.to_owned(), self.teachers.iter().map(cell).collect()));
         };
-        row("questions asked", &|teacher| teacher.n_questions.to_string());
+        row("teacher", &|teacher| teacher.teacher.clone());
+        row("questions answered", &|teacher| teacher.n_questions.to_string());
         row("attempts", &|teacher| teacher.n_attempts.to_string());
         row("sound", &|teacher| teacher.n_sound.to_string());
         row("yield (sound per attempt)", &|teacher| percent(&teacher.sound));
@@ -292,59 +294,76 @@ impl Bakeoff {
         row("mean Rank-Surprisal Ratio (lower fits better)", &|teacher| mean_of(&teacher.rsr, 3));
         row("mean Local Naturalness (higher fits better)", &|teacher| mean_of(&teacher.naturalness, 3));
         row("share of those kept", &|teacher| share(&teacher.selected));
-        rows.retain(|(_, cells)| cells.iter().any(|cell| cell != NOTHING));
-        rows
+        columns.retain(|(_, cells)| cells.iter().any(|cell| cell != NOTHING));
+        let of = |at: usize| columns.iter().map(|(_, cells)| cells[at].clone()).collect();
+        let rows = (0..self.teachers.len()).map(of).collect();
+        (columns.into_iter().map(|(name, _)| name).collect(), rows)
     }
 
-    /// Paired differences as a person reads them, one sentence each.
+    /// Paired differences as a person reads them, one sentence each: of more than a few teachers, only those to the one
+    /// with the greatest yield.
     pub fn sentences(&self) -> Vec<String> {
-        let unit = self.length_unit.replace('_', " ");
-        let of = |difference: &Difference| {
-            let mut parts = Vec::new();
-            if let Some(found) = difference.sound {
-                parts.push(format!(
-                    "yield {:+.1} points [{:+.1}, {:+.1}], p {}, over {} questions that both were asked",
-                    100.0 * found.mean,
-                    100.0 * found.low,
-                    100.0 * found.high,
-                    chance(found.p),
-                    found.n_questions
-                ));
-            }
-            if let Some(found) = difference.length {
-                parts.push(format!(
-                    "length {:+.0} {unit} [{:+.0}, {:+.0}], p {}, over {} questions that both solved",
-                    found.mean,
-                    found.low,
-                    found.high,
-                    chance(found.p),
-                    found.n_questions
-                ));
-            }
-            let what = if parts.is_empty() { "no question in common".to_owned() } else { parts.join("; ") };
-            format!("{} against {}: {what}", difference.other, difference.one)
-        };
-        self.differences.iter().map(of).collect()
+        let yields = |teacher: &&Teacher| teacher.sound.value.unwrap_or(-1.0);
+        let best = self.teachers.iter().rev().max_by(|one, other| yields(one).total_cmp(&yields(other)));
+        let best = best.filter(|_| self.teachers.len() > FEW).map(|teacher| &teacher.teacher);
+        let told =
+            |difference: &&Difference| best.is_none_or(|best| [&difference.one, &difference.other].contains(&best));
+        let mut sentences: Vec<String> =
+            self.differences.iter().filter(told).map(|found| self.sentence(found)).collect();
+        if let Some(best) = best {
+            sentences.push(format!(
+                "Only the differences to {best}, which has the greatest yield, are told here; metrics.json has all {}",
+                self.differences.len()
+            ));
+        }
+        sentences
     }
 
-    /// The same as a Markdown table with one sentence per two teachers below.
+    fn sentence(&self, difference: &Difference) -> String {
+        let unit = self.length_unit.replace('_', " ");
+        let mut parts = Vec::new();
+        if let Some(found) = difference.sound {
+            parts.push(format!(
+                "yield {:+.1} points [{:+.1}, {:+.1}], p {}, over {} questions that both answered",
+                100.0 * found.mean,
+                100.0 * found.low,
+                100.0 * found.high,
+                chance(found.p),
+                found.n_questions
+            ));
+        }
+        if let Some(found) = difference.length {
+            parts.push(format!(
+                "length {:+.0} {unit} [{:+.0}, {:+.0}], p {}, over {} questions that both solved",
+                found.mean,
+                found.low,
+                found.high,
+                chance(found.p),
+                found.n_questions
+            ));
+        }
+        let what = if parts.is_empty() { "no question in common".to_owned() } else { parts.join("; ") };
+        format!("{} against {}: {what}", difference.other, difference.one)
+    }
+
+    /// The same as a Markdown table with sentences below.
     pub fn markdown(&self) -> String {
         let cell =
             |text: &str| -> String { text.chars().filter(|c| !c.is_control()).collect::<String>().replace('|', "\\|") };
-        let line = |name: &str, cells: &mut dyn Iterator<Item = String>| {
-            format!("| {name} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
-        };
-        let mut text = line("", &mut self.teachers.iter().map(|teacher| cell(&teacher.teacher)));
-        text.push_str(&format!("|---|{}\n", "---|".repeat(self.teachers.len())));
-        for (name, cells) in self.rows() {
-            text.push_str(&line(&name, &mut cells.into_iter()));
-        }
+        let line =
+            |cells: &[String]| format!("| {} |\n", cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(" | "));
+        let (names, rows) = self.table();
+        let mut text = line(&names) + "|" + &"---|".repeat(names.len()) + "\n";
+        text.extend(rows.iter().map(|row| line(row)));
         for sentence in self.sentences() {
             text.push_str(&format!("\n{}\n", cell(&sentence)));
         }
         text
     }
 }
+
+/// Teachers of which each two are held against each other in words.
+const FEW: usize = 3;
 
 /// Stands where there is nothing to tell.
 const NOTHING: &str = "–";
@@ -445,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_over_the_questions_that_both_were_asked() {
+    fn differences_are_over_the_questions_that_both_answered() {
         let folder = tempfile::tempdir().unwrap();
         tables(folder.path(), false);
         let difference = &of(folder.path(), 0).unwrap().unwrap().differences[0];
@@ -469,10 +488,31 @@ mod tests {
         assert_eq!((bakeoff.teachers[1].rv.mean.value, bakeoff.teachers[1].rv.n), (Some(7.0), 1));
         assert_eq!(bakeoff.teachers[0].length.mean.value, Some(2000.0));
         let text = bakeoff.markdown();
-        assert!(text.starts_with("|  | a | b |\n|---|---|---|\n| questions asked | 3 | 4 |\n"), "{text}");
-        assert!(text.contains("| mean RV | 4.00 [4.00, 4.00], n = 3 | 7.00, n = 1 |"), "{text}");
+        assert!(text.starts_with("| teacher | questions answered | attempts | sound |"), "{text}");
+        assert!(text.contains("\n| a | 3 | 4 | 3 | 75.0 [") && text.contains("| 4.00 [4.00, 4.00], n = 3 |"), "{text}");
+        assert!(text.contains("\n| b | 4 | 4 | 1 | 25.0 [") && text.contains("| 7.00, n = 1 |"), "{text}");
         assert!(text.contains("b against a: yield -50.0 points [-100.0, +0.0], p = 0.500, over 3 questions"), "{text}");
         assert!(!text.contains("Naturalness"), "nobody measured it");
+    }
+
+    #[test]
+    fn of_many_teachers_each_is_held_against_the_best() {
+        let teacher = |name: &str, sound| Teacher {
+            teacher: name.into(),
+            sound: Interval { value: Some(sound), low: None, high: None },
+            ..Teacher::default()
+        };
+        let teachers = vec![teacher("a", 0.1), teacher("b", 0.9), teacher("c", 0.9), teacher("d", 0.2)];
+        let pairs = [("a", "b"), ("a", "c"), ("b", "c"), ("a", "d"), ("b", "d"), ("c", "d")];
+        let difference =
+            |(one, other): (&str, &str)| Difference { one: one.into(), other: other.into(), ..Difference::default() };
+        let mut bakeoff = Bakeoff { teachers, differences: pairs.map(difference).to_vec(), ..Bakeoff::default() };
+        let told = bakeoff.sentences();
+        let names: Vec<&str> = told.iter().filter_map(|told| Some(told.split_once(':')?.0)).collect();
+        assert_eq!(names, ["b against a", "c against b", "d against b"], "of two that yield alike, the first");
+        assert!(told[3].contains("differences to b") && told[3].ends_with("all 6"), "{told:?}");
+        bakeoff.teachers.pop();
+        assert_eq!(bakeoff.sentences().len(), 6);
     }
 
     #[test]

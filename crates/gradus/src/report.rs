@@ -186,7 +186,7 @@ fn tiles(metrics: &Metrics) -> Value {
         tiles.push(json!({"value": count(kept.n), "label": label}));
     }
     tiles.push(match metrics.completion_tokens() {
-        Some(tokens) => json!({"value": count(tokens), "label": "tokens written by models"}),
+        Some(tokens) => json!({"value": count(tokens), "label": "tokens written, as servers counted"}),
         None => json!({"value": "–", "label": "no server counted tokens"}),
     });
     let paid: Vec<f64> = metrics.ledger.usage.iter().filter_map(|usage| usage.paid_usd).collect();

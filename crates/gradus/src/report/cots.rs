@@ -6,6 +6,7 @@ use super::charts::{Bar, CurvePoint, curve, histogram};
 use super::format::{count, decimal, percent, share};
 use crate::ability::Ability;
 use crate::agreement::{Agreement, AnswerAgreement, Correlation, CotFigures, Interval, Quantiles, Spread};
+use crate::metrics::Share;
 
 pub(super) const TEMPLATE: &str = include_str!("cots.html");
 
@@ -33,8 +34,8 @@ pub(super) fn figures(cots: &CotFigures, ability: Option<&Ability>) -> Value {
         "process": cots.process.as_ref().map(|process| json!({
             "rows": process.by_verdict.iter()
                 .map(|(label, counts)| json!({"label": label, "cells": counts.map(count)})).collect::<Vec<_>>(),
-            "flawed_if_correct": share(&process.flawed_if_correct),
-            "sound_if_incorrect": share(&process.sound_if_incorrect),
+            "flawed_if_correct": of_some(&process.flawed_if_correct),
+            "sound_if_incorrect": of_some(&process.sound_if_incorrect),
         })),
         "has_rv": rated(&cots.sound.rv), "has_cd": rated(&cots.sound.cd), "has_pass": !cots.pass_by_cd.is_empty(),
         "ability": ability.map(|ability| json!({
@@ -42,6 +43,7 @@ pub(super) fn figures(cots: &CotFigures, ability: Option<&Ability>) -> Value {
             "slope": decimal(ability.slope, 2), "n": count(ability.n_questions), "beyond": ability.beyond_scale,
         })),
         "has_kept_rv": rated(&cots.selected.rv), "has_kept_cd": rated(&cots.selected.cd),
+        "has_s_rv": rated(&cots.sound.s_rv), "has_kept_s_rv": rated(&cots.selected.s_rv),
     })
 }
 
@@ -63,6 +65,8 @@ pub(super) fn charts(cots: &CotFigures, ability: Option<&Ability>) -> Value {
     json!({
         "rv": histogram("Chains of thought per Reasoning Verbosity", &bars(&cots.sound.rv, "a")),
         "kept_rv": histogram("Kept ones per Reasoning Verbosity", &bars(&cots.selected.rv, "b")),
+        "s_rv": histogram("Chains of thought per fused Reasoning Verbosity", &bars(&cots.sound.s_rv, "a")),
+        "kept_s_rv": histogram("Kept ones per fused Reasoning Verbosity", &bars(&cots.selected.s_rv, "b")),
         "cd": histogram("Chains of thought per Cognitive Difficulty", &bars(&cots.sound.cd, "a")),
         "kept_cd": histogram("Kept ones per Cognitive Difficulty", &bars(&cots.selected.cd, "b")),
         "ability": curve("What the student solves, by Cognitive Difficulty", 9, &solved.collect::<Vec<_>>(), &fitted),
@@ -84,6 +88,11 @@ pub(super) fn answer_judge(found: &AnswerAgreement) -> Value {
 
 fn rated(counts: &[u64; 10]) -> bool {
     counts.iter().any(|n| *n > 0)
+}
+
+/// A share, where there is anything to have it.
+fn of_some(figure: &Share) -> Option<String> {
+    (figure.n > 0).then(|| share(figure))
 }
 
 fn bars(counts: &[u64; 10], class: &'static str) -> Vec<Bar> {

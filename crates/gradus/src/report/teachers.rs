@@ -7,10 +7,11 @@ use crate::bakeoff::Bakeoff;
 pub(super) const TEMPLATE: &str = include_str!("teachers.html");
 
 pub(super) fn figures(bakeoff: &Bakeoff) -> Value {
-    let rows = bakeoff.rows().into_iter().map(|(name, cells)| json!({"name": name, "cells": cells}));
+    let (names, rows) = bakeoff.table();
     json!({
-        "names": bakeoff.teachers.iter().map(|teacher| &teacher.teacher).collect::<Vec<_>>(),
-        "rows": rows.collect::<Vec<_>>(),
+        "any": !rows.is_empty(),
+        "names": names,
+        "rows": rows,
         "differences": bakeoff.sentences(),
     })
 }
