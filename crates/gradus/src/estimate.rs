@@ -14,6 +14,7 @@ use crate::derive::{Derived, derive, missing};
 use crate::distil;
 use crate::driver::{Failures, answer};
 use crate::grade::{self, GradedQuestion};
+use crate::judge::AnswerJudge;
 use crate::ledger::{AttemptStats, LedgerError, Reader};
 use crate::question::{Question, QuestionId};
 use crate::run::{Phase, Plan, RunError, Until, of_run};
@@ -99,6 +100,7 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
         n_questions += 1;
         let next = |question: &Question, answers: &[Answered]| grade::next(&plan.probe, &plan.grade, question, answers);
         let settled = probing.add(&question, next, reader)?;
+        probing.add_unwritten_verdicts(plan.probe.judge.model.as_ref(), &question);
         complete &= settled;
         if let (true, Some(reader)) = (settled, reader)
             && let Derived::Done(GradedQuestion { graded: known, .. }) =
@@ -135,6 +137,7 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
                 };
                 distilling.add(&question, next, reader)?;
             } else {
+                distilling.add_unwritten_verdicts(plan.distil.judge.model.as_ref(), &question);
                 distilling.add_unwritten_ratings(plan, &question);
             }
         }
@@ -204,6 +207,8 @@ struct Tally<'a> {
     unwritten: Unwritten,
     /// By whether they score, name and revision.
     models: BTreeMap<(bool, String, String), Sums>,
+    /// Answers to the last question that are not there yet: how many at most, and how many tokens they may have.
+    to_come: [f64; 2],
 }
 
 /// How many parts of a text stand in the request that goes on with it.
@@ -213,7 +218,7 @@ fn n_parts_ahead(work: &Work) -> u32 {
 
 impl<'a> Tally<'a> {
     fn new(means: &'a Means, count: CountTokens<'a>) -> Self {
-        Self { means, count, unwritten: Unwritten::default(), models: BTreeMap::new() }
+        Self { means, count, unwritten: Unwritten::default(), models: BTreeMap::new(), to_come: [0.0; 2] }
     }
 
     /// Adds what a question still needs; says whether that is nothing.
@@ -226,6 +231,7 @@ impl<'a> Tally<'a> {
         let mut answers = Vec::new();
         let mut assumed: HashSet<u32> = HashSet::new();
         let mut n_rounds = 0;
+        self.to_come = [0.0; 2];
         loop {
             let work = missing(question, &next, reader, &mut answers)?;
             if work.is_empty() {
@@ -236,8 +242,11 @@ impl<'a> Tally<'a> {
                 self.add_request(&work, n_rounds == 0, scores && assumed.contains(&work.slot.attempt));
                 let outcome = match &work.task {
                     Task::Generate(_) if scores => Outcome::Completed(truncated("")),
-                    Task::Generate(_) => {
+                    Task::Generate(generation) => {
                         assumed.insert(work.slot.attempt);
+                        let mean = self.means.get(&(false, generation.model.clone())).map(|mean| mean[1]);
+                        self.to_come[0] += f64::from(u8::from(n_parts_ahead(&work) == 0));
+                        self.to_come[1] += mean.unwrap_or(f64::from(generation.sampling.max_tokens));
                         // What grows in no round is not gone on with.
                         Outcome::Completed(truncated(&SOME_ATTEMPT.repeat(n_parts_ahead(&work) as usize + 1)))
                     }
@@ -285,6 +294,19 @@ impl<'a> Tally<'a> {
             sums.prompt_tokens[0] += prompt;
             sums.completion_tokens[0] += mean.map_or(0.0, |mean| mean[1]);
         }
+    }
+
+    /// Adds the most that a judge of answers can be asked about those to this question that are not there yet: once
+    /// for each.
+    fn add_unwritten_verdicts(&mut self, judge: Option<&AnswerJudge>, question: &Question) {
+        let Some(judge) = judge.filter(|_| AnswerJudge::has_say(question)) else { return };
+        let [n_answers, tokens] = self.to_come;
+        let identity = &judge.speaking.model;
+        let words = self.prompt_tokens(identity, &[&question.text, &judge.template]);
+        let sums = self.models.entry((true, identity.name.clone(), identity.revision.clone())).or_default();
+        sums.requests[1] += n_answers;
+        sums.prompt_tokens[1] += n_answers * words + tokens;
+        sums.completion_tokens[1] += n_answers * f64::from(judge.speaking.sampling.max_tokens);
     }
 
     /// Adds the most that ratings of a question's chains of thought can need before those are written: as many as are

@@ -70,11 +70,15 @@ impl AnswerJudge {
         Ok(Some(Self { speaking, template, decides, check_share: config.check_share }))
     }
 
-    /// Whether it is asked about an answer with this verdict by rule. Never where there is nothing to compare, or no
-    /// reference to compare it with.
+    /// Whether it can be asked about answers to a question: there is a reference to compare them with.
+    pub(crate) fn has_say(question: &Question) -> bool {
+        !question.references.is_empty() && question.kind != Kind::Code
+    }
+
+    /// Whether it is asked about an answer with this verdict by rule. Never where there is nothing to compare.
     fn is_asked(&self, question: &Question, verdict: &Verdict, key: &Key) -> bool {
         match verdict.outcome {
-            _ if question.references.is_empty() || question.kind == Kind::Code => false,
+            _ if !Self::has_say(question) => false,
             Outcome::NoAnswer => false,
             Outcome::Undecided => self.decides,
             Outcome::Correct | Outcome::Incorrect => is_drawn(self.check_share, "judging.check", &key.0),

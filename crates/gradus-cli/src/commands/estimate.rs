@@ -42,7 +42,9 @@ pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, unt
         println!("{}", cells.collect::<Vec<_>>().join("  "));
     }
     println!("nothing was asked");
-    println!("least     each answer is right at once and as long as the model's recorded ones");
+    let known = estimates.iter().any(|estimate| estimate.mean_completion.is_some());
+    let lengths = if known { " and as long as the model's recorded ones" } else { "" };
+    println!("least     each answer is right at once{lengths}, and no rule leaves it to a judge");
     println!("most      every answer runs into its limit, and all tries are used up");
     for estimate in &estimates {
         if let (Some(mean), true) = (estimate.mean_completion, estimate.requests[1] > 0) {
