@@ -99,6 +99,9 @@ fn judges_prompts_get_well_formed_grades() {
         ["correct", "incorrect"].contains(&named["verdict"].as_str().expect("a word")) && named["reason"].is_string()
     );
     assert!(named["rv_score"].as_u64().is_some_and(|score| score <= 9));
+    let quoting =
+        object("It says {\"cd\": 1, \"n\": 2}.\n\nEnd with one JSON object with the score, such as {\"rv\": 4}.");
+    assert_eq!(quoting.as_object().unwrap().keys().collect::<Vec<_>>(), ["rv"], "what is quoted is not asked for");
     let plain = object("Give a score, as JSON.");
     assert!(plain["score"].is_u64() && plain["verdict"].is_string());
     let steps = object("Give JSON {\"scores\": [..]}.\n\nStep 1: a\nStep 2: b\nStepwise\n Step 3: c");

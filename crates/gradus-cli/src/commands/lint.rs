@@ -58,12 +58,12 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
 fn look(path: &Path, linter: &mut Linter<'_>, n_unreadable: &mut u64) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| CommandError::usage(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(failed)?;
-    for (line, number) in BufReader::new(file).lines().zip(1_u64..) {
+    for (line, number) in BufReader::new(file).split(b'\n').zip(1_u64..) {
         let line = line.map_err(failed)?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = serde_json::from_str::<Value>(&line).map_err(|error| error.to_string());
+        let row = serde_json::from_slice::<Value>(&line).map_err(|error| error.to_string());
         match row.and_then(|row| Row::read(&row)) {
             Ok(row) => drop(linter.check_row(&row)),
             Err(problem) => {

@@ -55,6 +55,8 @@ enum Script {
     Sft,
     /// Preference pairs
     Dpo,
+    /// Chains of thought with a label each
+    Kto,
     /// Questions with references; the verifier rewards
     Grpo,
 }
@@ -65,6 +67,7 @@ impl Script {
         match self {
             Self::Sft => ("sft", "trl", "train_sft.py"),
             Self::Dpo => ("dpo", "dpo", "train_dpo.py"),
+            Self::Kto => ("kto", "kto", "train_kto.py"),
             Self::Grpo => ("grpo", "trl_grpo", "train_grpo.py"),
         }
     }

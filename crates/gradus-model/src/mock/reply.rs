@@ -7,9 +7,9 @@
 //! - A judge's prompt gets a well-formed grade, by these rules, the first that fits:
 //!   a message holds `<score>`: the grade 0..9 between `<score>` and `</score>`;
 //!   a message speaks of JSON and of a score or a verdict: an object with the keys that stand in the
-//!   message as `"key":`, or `score` and `verdict` if none do (a key that ends in `scores` gets one number
-//!   in 0..1 for each line that begins with `Step N`, `verdict` one of `correct`, `incorrect`, `process` one of
-//!   `sound`, `flawed`, `unclear`, a key of
+//!   message as `"key":` (those of its last paragraph, if it has some), or `score` and `verdict` if none do
+//!   (a key that ends in `scores` gets one number in 0..1 for each line that begins with `Step N`,
+//!   `verdict` one of `correct`, `incorrect`, `process` one of `sound`, `flawed`, `unclear`, a key of
 //!   reasons a sentence, any other 0..9);
 //!   a message holds `\boxed{correct`: that box, or `\boxed{incorrect}`.
 //!
@@ -230,7 +230,9 @@ fn judge_reply(request: &Request, drawn: &dyn Fn(&[u8], u64) -> u64) -> Option<S
     let asks_json = |text: &str| text.contains("JSON") && (text.contains("score") || text.contains("verdict"));
     if any(&asks_json) {
         let text = request.messages.iter().rev().map(|message| &message.content).find(|text| asks_json(text))?;
-        let mut keys: Vec<&str> = keys(text);
+        // How to answer is said last; what stands before may hold keys of its own.
+        let last = text.trim_end().rsplit("\n\n").next().unwrap_or(text);
+        let mut keys: Vec<&str> = [last, text].map(keys).into_iter().find(|keys| !keys.is_empty()).unwrap_or_default();
         if keys.is_empty() {
             keys = vec!["score", "verdict"];
         }
