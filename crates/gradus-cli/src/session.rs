@@ -162,8 +162,13 @@ impl Past {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|error| {
-                CommandError::usage(format!("{}: {error}", path.display()))
-                    .hint("name the directory of a finished run with `--run-dir`")
+                let what = match error.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        format!("{} is no finished run: it has no {name}", folder.display())
+                    }
+                    _ => format!("{}: {error}", path.display()),
+                };
+                CommandError::usage(what).hint("name the directory of a finished run with `--run-dir`")
             })
         };
         let config = Config::read(&read("gradus.yaml")?, set)?;
@@ -242,11 +247,17 @@ pub(crate) fn cast(
                 .map_err(|error| wording(&error, "`{question}` and `{steps}` (or `{attempt}`) mark the places"))
         })
         .transpose()?;
-    let teachers = teachers
+    let teachers: Vec<Resolved> = teachers
         .iter()
         .zip(0..)
         .map(|(teacher, at)| company.engage(Source::Teacher(at), &format!("teacher[{at}]"), teacher))
         .collect::<Result<_, _>>()?;
+    for (at, teacher) in teachers.iter().enumerate() {
+        if let Some(other) = teachers[..at].iter().position(|other| other == teacher) {
+            let message = format!("`teacher[{at}]` is the same model as `teacher[{other}]`, asked alike");
+            return Err(CommandError::usage(message).hint("`distil.tries` asks the same one more often"));
+        }
+    }
     let plan = Plan::new(config, student, teachers, Arc::new(prompts));
     let mut plan = match scorer {
         Some(scorer) => plan.scored_by(scorer),
@@ -285,22 +296,40 @@ pub(crate) fn cast(
             }
             raters.push(Rater::new(&config.annotate, second, model, templates.clone()));
         }
-        let recorded = recorded_ratings(config, &configured.base)?;
+        let recorded = recorded_ratings(config, &configured.base, &company.roles)?;
         plan = plan.rated_by(raters, recorded);
     }
     Ok(Cast { plan, roles: company.roles })
 }
 
-/// Ratings that came with imported chains of thought.
-fn recorded_ratings(config: &Config, base: &Path) -> Result<Vec<Arc<RecordedRatings>>, CommandError> {
+/// Ratings that came with imported chains of thought: about answers of recorded teachers.
+fn recorded_ratings(
+    config: &Config,
+    base: &Path,
+    roles: &HashMap<Source, Role>,
+) -> Result<Vec<Arc<RecordedRatings>>, CommandError> {
     let open = |file: &PathBuf| {
         let path = base.join(file);
-        let ratings = RecordedRatings::open(&path).map_err(|error| {
-            CommandError::usage(format!("`annotate.recorded`: {error}")).hint("`gradus import` writes such a file")
+        let mut ratings = RecordedRatings::open(&path).map_err(|error| {
+            CommandError::usage(format!("`annotate.recorded`: {error}"))
+                .hint("`gradus import` writes such a file")
+                .hint("relative paths start at the folder of the config, also those of `--set`")
         })?;
         if let (n_bad @ 1.., Some(first)) = ratings.bad() {
             eprintln!(
                 "warning: `annotate.recorded`: {n_bad} rows of {} are no ratings; the first: {first}",
+                path.display()
+            );
+        }
+        for (source, role) in roles {
+            if let (Source::Teacher(at), Some(recording)) = (source, role.model.recording()) {
+                ratings.place(*at, &role.model.identity().name, recording.samples());
+            }
+        }
+        if ratings.n_placed() == 0 {
+            eprintln!(
+                "warning: `annotate.recorded`: none of the {} ratings in {} is about an answer of a recorded teacher here",
+                ratings.len(),
                 path.display()
             );
         }

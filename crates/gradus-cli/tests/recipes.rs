@@ -161,6 +161,117 @@ fn a_judge_must_be_able_to_tell_what_it_judges() {
     check("judge: \"replay:r.jsonl#j\"", "is a recording");
     let both = "openai:http://127.0.0.1:9/v1#j";
     check(&format!("judge: {both}\nsecond_judge: {both}"), "the same model");
+    let teachers = format!("judge: {both}\nteacher: [\"{both}\", \"{both}\"]");
+    let yaml = format!("bank: builtin\nlimit: 1\nstudent: smollm2\n{teachers}\n");
+    std::fs::write(folder.path().join("gradus.yaml"), yaml).unwrap();
+    let output = gradus(folder.path(), &["distil", "--dry-run"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(2) && said.contains("`teacher[1]` is the same model as `teacher[0]`"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_dry_run_tells_what_a_judge_of_answers_may_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let bank = [
+        "{\"question\": \"What is 2 + 2?\", \"answer\": \"4\"}",
+        "{\"question\": \"What is 2 + 3?\", \"answer\": \"5\"}",
+    ];
+    std::fs::write(folder.join("bank.jsonl"), bank.join("\n")).unwrap();
+    let model = |name: &str| format!("openai:http://127.0.0.1:9/v1#{name}");
+    let yaml = format!(
+        "bank: bank.jsonl\nstudent: {}\nteacher: [{}, {}]\njudge: {}\njudging: {{judge: llm}}\nprobe: {{attempts: 3}}\n\
+         distil: {{correct: 1, tries: 2}}\n",
+        model("s"),
+        model("t"),
+        model("u"),
+        model("j")
+    );
+    std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    let output = gradus(folder, &["run", "--dry-run", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |stage: &str| {
+        let stage = told["stages"].as_array().unwrap().iter().find(|one| one["stage"] == stage && one["model"] == "j");
+        stage.unwrap_or_else(|| panic!("{told}"))["requests"].clone()
+    };
+    // Two questions: three attempts of the student each, two of each of two teachers.
+    assert_eq!((of("judge"), of("annotate")), (serde_json::json!([0, 6]), serde_json::json!([0, 8])));
+}
+
+#[test]
+fn a_selection_that_is_refused_leaves_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let row = |model: &str, response: &str| {
+        format!("{{\"question_id\": \"q\", \"model\": \"{model}\", \"response\": \"{response}\"}}\n")
+    };
+    std::fs::write(folder.join("bank.jsonl"), "{\"id\": \"q\", \"question\": \"What is 2 + 2?\", \"answer\": \"4\"}\n")
+        .unwrap();
+    std::fs::write(folder.join("r.jsonl"), row("s", "It is 5.") + &row("t", "It is 4.")).unwrap();
+    let yaml = "bank: bank.jsonl\nstudent: replay:r.jsonl#s\nteacher: replay:r.jsonl#t\nprobe: {attempts: 1}\n\
+                distil: {correct: 1, tries: 1}\nselect: {by: shortest, length_budget: student}\n";
+    std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    let output = gradus(folder, &["run"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("select.length_budget"), "{said}");
+    let left = |name: &str| folder.join("gradus-run").join(name).exists();
+    assert!(
+        left("metrics.json")
+            && left("report.html")
+            && left("tables/dropped.parquet")
+            && left("tables/verdicts.parquet")
+    );
+    assert!(!left("tables/selection.parquet") && !left("export"));
+    // What was paid for is not lost: another rule takes it.
+    let output = gradus(folder, &["select", "--set", "select.length_budget=null", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["n_selected"], 1);
+    // A folder whose run ended early says so.
+    std::fs::remove_file(folder.join("gradus-run/tables/cots.parquet")).unwrap();
+    let output = gradus(folder, &["select", "--compare", "random"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("ended early"), "{said}");
+}
+
+#[test]
+fn a_second_judge_is_held_against_ratings_that_came_along() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (mut bank, mut answers, mut ratings) = (String::new(), String::new(), String::new());
+    for n in 0..12 {
+        let id = format!("q{n}");
+        bank += &format!(
+            "{}\n",
+            serde_json::json!({"id": id, "question": format!("What is {n} + 1?"), "answer": (n + 1).to_string()})
+        );
+        for (model, answer, sample) in [("s", n, 0), ("t", n + 1, 1)] {
+            let response = format!("It is {answer}.");
+            answers += &format!(
+                "{}\n",
+                serde_json::json!({"question_id": id, "model": model, "response": response, "sample": sample})
+            );
+        }
+        ratings +=
+            &format!("{}\n", serde_json::json!({"question_id": id, "model": "t", "sample": 1, "rv": n % 10, "cd": 3}));
+    }
+    for (name, text) in [("bank.jsonl", bank), ("r.jsonl", answers), ("ratings.jsonl", ratings)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let yaml = "bank: bank.jsonl\nstudent: replay:r.jsonl#s\nteacher: replay:r.jsonl#t\nprobe: {attempts: 1}\n\
+                distil: {correct: 1, tries: 1}\nannotate: {scores: [rv, cd], recorded: [ratings.jsonl]}\n";
+    std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    let output = gradus(folder, &["rescore", "--judge", &server.model("judge")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("agreement rv: ") && said.contains(" and recorded on 12 chains of thought"), "{said}");
+    let rated: Vec<AnnotationRow> = rows(folder);
+    assert!(rated.iter().enumerate().all(|(n, row)| row.rv == Some(n as f64 % 10.0) && row.cd == Some(3.0)));
 }
 
 #[test]

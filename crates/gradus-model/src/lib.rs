@@ -264,4 +264,9 @@ pub trait Model: Send + Sync {
     fn n_tokens(&self, _text: &str) -> Option<usize> {
         None
     }
+
+    /// The recording that it answers from, if it is one.
+    fn recording(&self) -> Option<&replay::Replay> {
+        None
+    }
 }

@@ -251,6 +251,11 @@ impl Replay {
         self.answers.keys().map(String::as_str)
     }
 
+    /// The numbers that the answers to each question were recorded with, in the order in which attempts get them.
+    pub fn samples(&self) -> impl Iterator<Item = (&str, impl Iterator<Item = u64>)> {
+        self.answers.iter().map(|(id, list)| (id.as_str(), list.iter().map(|recorded| recorded.sample)))
+    }
+
     /// How many answers a question has under any of its ids.
     pub fn n_attempts(&self, source_ids: &[String]) -> usize {
         self.lists(source_ids).map(<[Recorded]>::len).sum()
@@ -384,6 +389,10 @@ impl Model for Replay {
             fingerprint: Some(self.identity.revision.clone()),
             slots: None,
         })
+    }
+
+    fn recording(&self) -> Option<&Replay> {
+        Some(self)
     }
 
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {

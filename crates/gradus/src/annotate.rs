@@ -10,7 +10,7 @@ pub mod summary;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::attempt::Key;
+use crate::attempt::{Key, Source};
 use crate::config::{self, AnnotatePrompts, Annotated, Calls, Score};
 use crate::distil::{self, Distil, Distilled};
 use crate::import::ratings::RecordedRatings;
@@ -45,13 +45,15 @@ impl Annotate {
     }
 
     /// What a file says of a chain of thought: a rating of each score that it knows, and by whom.
-    fn recorded(&self, question: &Question, teacher: &str, number: u32) -> Vec<Rating> {
-        let ids = || question.source_ids.iter();
+    fn recorded(&self, question: &Question, judged: &Judged) -> Vec<Rating> {
+        let Source::Teacher(teacher) = judged.source else { return Vec::new() };
         let of = |ratings: &Arc<RecordedRatings>| {
-            let found = ids().find_map(|id| ratings.lookup(id, teacher, u64::from(number)))?;
+            let found = ratings.of(&question.source_ids, teacher, judged.number)?;
             let rating = |what: Score, value: Option<f64>, judge: Option<&str>| {
-                let value =
-                    value.filter(|_| self.settings.scores.is_empty() || self.settings.scores.contains(&what))?;
+                // Some sources rate up to 10.
+                let value = value
+                    .filter(|_| self.settings.scores.is_empty() || self.settings.scores.contains(&what))?
+                    .min(MAX_SCORE);
                 Some(Rating {
                     role: "recorded",
                     judge: judge.unwrap_or("recorded").to_owned(),
@@ -69,6 +71,9 @@ impl Annotate {
         self.recorded.iter().find_map(of).unwrap_or_default()
     }
 }
+
+/// Top of both scales (arXiv 2505.10937).
+const MAX_SCORE: f64 = 9.0;
 
 /// A judge of chains of thought.
 #[derive(Debug, Clone, PartialEq)]
@@ -197,8 +202,7 @@ pub fn next(distil: &Distil, config: &Annotate, question: &Question, answers: &[
     for judged in &distilled.cots {
         let mut found = Notes::default();
         if judged.result.is_ok() && (all || (is_kept && judged.is_sound())) {
-            let teacher = &distil.askers[judged.source.teacher().expect("teachers write chains of thought")].model.name;
-            found.ratings = config.recorded(question, teacher, judged.number);
+            found.ratings = config.recorded(question, judged);
             for rater in &config.raters {
                 let has = |score: &Score| {
                     found.ratings.iter().any(|known| known.role == "recorded" && known.what == score.name())

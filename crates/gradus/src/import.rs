@@ -91,8 +91,8 @@ pub struct Summary {
     pub teachers: Vec<(String, u64)>,
     /// Most chains of thought of one teacher for one question.
     pub most: u64,
-    /// The first row or chain of thought that was dropped, in a sentence.
-    pub first_dropped: Option<String>,
+    /// The first row or chain of thought that was dropped for each reason, in a sentence, in the order of the files.
+    pub first_dropped: Vec<(&'static str, String)>,
     /// What was written, by name, in the folder.
     pub written: Vec<&'static str>,
 }
@@ -150,10 +150,22 @@ pub fn import(files: &[PathBuf], out: &Path, options: &Options) -> Result<Summar
     let shapes = files.iter().map(|file| options.shape.map_or_else(|| shape_of(file), Ok));
     let shapes = shapes.collect::<Result<Vec<_>, _>>()?;
     let mut pass = Pass::new(options, Folder::create(out, options.force)?);
-    for (file, shape) in files.iter().zip(shapes) {
-        pass.read(file, shape)?;
+    for ((file, name), shape) in files.iter().zip(names(&files)).zip(shapes) {
+        pass.read(file, &name, shape)?;
     }
     pass.finish()
+}
+
+/// What files are called in what is written: without the folder they lie in, which may be another tomorrow, and an
+/// answer must not become another by it; with it where two are called alike.
+fn names(files: &[BankFile]) -> Vec<Arc<str>> {
+    let short = |file: &BankFile| Path::new(&*file.name).file_name().map(|name| Arc::from(&*name.to_string_lossy()));
+    let short: Vec<Option<Arc<str>>> = files.iter().map(short).collect();
+    let is_alone = |name: &Option<Arc<str>>| short.iter().filter(|other| *other == name).count() == 1;
+    let name = |(name, file): (&Option<Arc<str>>, &BankFile)| {
+        name.clone().filter(|_| is_alone(name)).unwrap_or_else(|| file.name.clone())
+    };
+    short.iter().zip(files).map(name).collect()
 }
 
 /// The shape of the first row whose columns fit one.
@@ -231,7 +243,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn read(&mut self, file: &BankFile, shape: Shape) -> Result<(), ImportError> {
+    fn read(&mut self, file: &BankFile, name: &Arc<str>, shape: Shape) -> Result<(), ImportError> {
         let bank = BankConfig {
             source: self.options.source.clone(),
             license: self.options.license.clone(),
@@ -245,7 +257,7 @@ impl<'a> Pass<'a> {
             && let Some(Row { row, line, record }) = rows.next()?
         {
             self.summary.rows += 1;
-            let place = Place { file: &file.name, line };
+            let place = Place { file: name, line };
             let read = record.and_then(Record::columns).map_err(Rejected::from);
             let read = read.and_then(|columns: Columns<'_>| shape.read(&columns)).and_then(|imported| {
                 let n_cots = imported.cots.len() as u64;
@@ -274,9 +286,11 @@ impl<'a> Pass<'a> {
     fn drop(&mut self, bad: &Bad, place: Place<'_>, cot: Option<usize>) -> Result<(), ImportError> {
         let Place { file, line } = place;
         let field = bad.field.as_ref().map(|field| format!("`{field}`: ")).unwrap_or_default();
-        self.summary
-            .first_dropped
-            .get_or_insert_with(|| format!("{file}:{line}: {field}{} ({})", bad.reason.detail, bad.reason.code));
+        let first = &mut self.summary.first_dropped;
+        if !first.iter().any(|(code, _)| *code == bad.reason.code) {
+            let sentence = format!("{file}:{line}: {field}{} ({})", bad.reason.detail, bad.reason.code);
+            first.push((bad.reason.code, sentence));
+        }
         let mut row = json!({ "file": &**file, "line": line });
         let fields = row.as_object_mut().expect("made as one");
         fields.extend(cot.map(|cot| ("cot".to_owned(), json!(cot))));
@@ -464,7 +478,8 @@ impl<'a> Pass<'a> {
 
     fn finish(mut self) -> Result<Summary, ImportError> {
         if self.summary.cots == 0 {
-            let first = self.summary.first_dropped.unwrap_or_else(|| "the files are empty".to_owned());
+            let first = self.summary.first_dropped.into_iter().next();
+            let first = first.map_or_else(|| "the files are empty".to_owned(), |(_, sentence)| sentence);
             return Err(ImportError::Nothing { rows: self.summary.rows, first });
         }
         self.summary.unverifiable = self.entries.iter().filter(|entry| !entry.verifiable).count() as u64;

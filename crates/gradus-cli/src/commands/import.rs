@@ -141,8 +141,10 @@ fn print(summary: &Summary) {
 
 fn warnings(summary: &Summary) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let Some(first) = &summary.first_dropped {
-        warnings.push(format!("something was left out (`dropped.jsonl` lists all), first {first}"));
+    if !summary.first_dropped.is_empty() {
+        let first: Vec<&str> = summary.first_dropped.iter().map(|(_, sentence)| sentence.as_str()).collect();
+        let what = "something was left out (`dropped.jsonl` lists all), the first for each reason:";
+        warnings.push(format!("{what}\n  {}", first.join("\n  ")));
     }
     if summary.unverifiable > 0 {
         let n = summary.unverifiable;

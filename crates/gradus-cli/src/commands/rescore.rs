@@ -1,6 +1,7 @@
 //! gradus rescore: the chains of thought of a run before another judge, and how far the two agree.
 
 use gradus::agreement::{Agreement, Interval};
+use gradus::config::Config;
 use gradus::metrics::Metrics;
 use gradus::run::Until;
 
@@ -27,9 +28,12 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     if configured.config.second_judge.is_none() {
         return Err(CommandError::usage("no other judge is named").hint("name it with `--judge openai:URL#MODEL`"));
     }
-    if configured.config.judge.is_none() || !configured.config.annotate.asks_judge() {
+    let Config { annotate, judge, .. } = &configured.config;
+    if !annotate.asks_judge() || (judge.is_none() && annotate.recorded.is_empty()) {
         return Err(CommandError::usage("this config has nothing rated that another judge could be compared with")
-            .hint("set `judge` and `annotate.scores`, for example `annotate: {scores: [rv, cd]}`"));
+            .hint(
+                "set `annotate.scores`, and `judge` or `annotate.recorded`, for example `annotate: {scores: [rv, cd]}`",
+            ));
     }
     let folder = common.folder();
     run::stages(configured, &folder, &common, Until::Select)?;
@@ -40,8 +44,16 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let text = std::fs::read_to_string(&path).map_err(|error| CommandError::io(&path, &error))?;
     let metrics: Metrics =
         serde_json::from_str(&text).map_err(|error| CommandError::failure(format!("{}: {error}", path.display())))?;
-    let between = metrics.cots.iter().flat_map(|cots| &cots.agreement).filter(|found| found.between == "judges");
-    between.for_each(|found| println!("agreement {}", sentence(found)));
+    let all = metrics.cots.iter().flat_map(|cots| &cots.agreement);
+    let found: Vec<_> = all.filter(|found| ["judges", "recorded"].contains(&found.between.as_str())).collect();
+    for found in &found {
+        println!("agreement {}", sentence(found));
+    }
+    if found.is_empty() {
+        println!(
+            "agreement none to tell: no chain of thought has readable ratings of both (`tables/dropped.parquet` says why)"
+        );
+    }
     Ok(())
 }
 

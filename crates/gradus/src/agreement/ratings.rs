@@ -111,7 +111,7 @@ fn between(one: &Kind, other: &Kind) -> Option<&'static str> {
     }
     match (ROLES[one.role], ROLES[other.role]) {
         ("judge", "second_judge") if one.calls == other.calls => Some("judges"),
-        ("judge", "recorded") => Some("recorded"),
+        ("judge" | "second_judge", "recorded") => Some("recorded"),
         _ if one.role == other.role && one.judge == other.judge && one.calls != other.calls => Some("calls"),
         _ => None,
     }

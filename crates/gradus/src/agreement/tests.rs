@@ -271,6 +271,7 @@ fn means_of_judges_ways_of_asking_and_recorded_ratings_are_compared() {
         (("calls", "j, separate", "j, joint"), 3, Some(2.0), Some(0.0)),
         (("recorded", "j, separate", "recorded"), 3, Some(0.0), Some(1.0)),
         (("recorded", "j, joint", "recorded"), 3, Some(2.0), Some(0.0)),
+        (("recorded", "k, separate", "recorded"), 3, Some(1.0), Some(1.0)),
     ];
     assert_eq!(found, wanted);
     assert_eq!(figures.agreement[1].spearman.value, Some(1.0));

@@ -217,22 +217,32 @@ fn summarise(
     ratings: &[RatingRow],
     fit: Option<StudentFitRow>,
 ) -> AnnotationRow {
+    let mut judges: Vec<&str> = Vec::new();
     // Ratings that came with the chain of thought go before those of the judge.
-    let of = |what: &str| {
-        let by = |role: &str, calls: &str| {
+    let mut of = |what: &str| {
+        let by = |role: &str, calls: &str| -> Vec<&RatingRow> {
             let own = ratings.iter().filter(|row| row.what == what && row.role == role && row.calls == calls);
-            Summary::of(&own.filter_map(|row| row.value).collect::<Vec<_>>())
+            own.filter(|row| row.value.is_some()).collect()
         };
         let recorded = by("recorded", "recorded");
-        if recorded.n > 0 { recorded } else { by("judge", config.calls.name()) }
+        let counted = if recorded.is_empty() { by("judge", config.calls.name()) } else { recorded };
+        judges.extend(counted.iter().map(|row| row.judge.as_str()));
+        Summary::of(&counted.iter().filter_map(|row| row.value).collect::<Vec<_>>())
     };
     let (rv, rv_fit, cd) = (of("rv"), of("rv_fit"), of("cd"));
-    let judge = ratings.iter().find(|row| row.role != "second_judge").map(|row| row.judge.clone());
-    let process = ratings.iter().find(|row| row.what == "process" && row.role == "judge").map(|row| match row.value {
+    let process = ratings.iter().find(|row| row.what == "process" && row.role == "judge");
+    judges.extend(process.map(|row| row.judge.as_str()));
+    let process = process.map(|row| match row.value {
         Some(1.0) => "sound",
         Some(_) => "flawed",
         None => "undecided",
     });
+    let mut judge: Vec<&str> = Vec::new();
+    for name in judges {
+        if !judge.contains(&name) {
+            judge.push(name);
+        }
+    }
     let length = match cot.completion_tokens.filter(|_| scale.counted) {
         Some(tokens) => tokens,
         None => characters(&cot) as i64,
@@ -247,7 +257,7 @@ fn summarise(
         attempt: cot.attempt,
         length,
         length_unit: if scale.counted { "tokens" } else { "characters" }.to_owned(),
-        judge,
+        judge: (!judge.is_empty()).then(|| judge.join(", ")),
         rv: rv.mean,
         rv_spread: rv.spread,
         n_rv: rv.n,
@@ -356,7 +366,9 @@ mod tests {
             rating(&cots[0], "judge", "rv", "separate", Some(8.0)),
         ];
         let rows = summed(&cots, &ratings);
-        assert_eq!((rows[0].rv, rows[0].n_rv), (Some(3.0), 1));
+        assert_eq!((rows[0].rv, rows[0].n_rv, rows[0].judge.as_deref()), (Some(3.0), 1, Some("the recorded")));
+        let of_both = [ratings[0].clone(), rating(&cots[0], "judge", "cd", "separate", Some(8.0))];
+        assert_eq!(summed(&cots, &of_both)[0].judge.as_deref(), Some("the recorded, the judge"));
         // Both have seven characters, which says nothing of either.
         assert_eq!((rows[0].length, rows[0].length_unit.as_str(), rows[0].rv_len), (7, "characters", None));
         assert_eq!(rows[0].s_rv, Some(3.0));

@@ -8,11 +8,18 @@ use crate::ingest::cell::Cell;
 use crate::ingest::rows::{BankFile, Columns, Record, Row, Rows};
 use crate::ingest::{Bad, MAX_ROW, hash};
 
-/// The ratings of a file, by chain of thought. Of each, some 40 bytes stay in memory.
+/// The ratings of a file, by chain of thought. Of each, some 60 bytes stay in memory.
+///
+/// A file names a chain of thought by the number that it was recorded with; a run knows it by its place among the
+/// recorded answers. [`RecordedRatings::place`] brings the two together.
 #[derive(Debug, Default, PartialEq)]
 pub struct RecordedRatings {
     /// By hash over question id, teacher and sample.
     ratings: HashMap<u64, Packed>,
+    /// Keys of `ratings`, by hash over teacher's position, question id and place under that id.
+    places: HashMap<u64, u64>,
+    /// Recorded answers under an id, by hash over teacher's position and question id.
+    answers: HashMap<u64, u32>,
     judges: Vec<String>,
     repeated: u64,
     bad: u64,
@@ -90,9 +97,51 @@ impl RecordedRatings {
         Ok(read)
     }
 
-    /// What the source says of a teacher's chain of thought with this number, under this id of its question.
-    pub fn lookup(&self, question_id: &str, teacher: &str, sample: u64) -> Option<RecordedRating<'_>> {
-        let packed = self.ratings.get(&key(question_id, teacher, sample))?;
+    /// Tells which answers of a recorded teacher the ratings are about: `samples` are the numbers of its answers by
+    /// question id, in the order in which a run takes them. Of two answers with one number, the first is meant.
+    pub fn place<'s>(
+        &mut self,
+        teacher: u16,
+        model: &str,
+        samples: impl Iterator<Item = (&'s str, impl Iterator<Item = u64>)>,
+    ) {
+        for (id, samples) in samples {
+            let mut last = None;
+            for (sample, place) in samples.zip(0_u32..) {
+                self.answers.insert(answers(teacher, id), place + 1);
+                let key = key(id, model, sample);
+                if last != Some(sample) && self.ratings.contains_key(&key) {
+                    self.places.insert(self::place(teacher, id, place), key);
+                }
+                last = Some(sample);
+            }
+        }
+    }
+
+    /// What the source says of a recorded teacher's answer to a question, by the ids that its answers stand under and
+    /// the answer's number among all of them. Nothing of a teacher that was not [placed](Self::place).
+    pub fn of(&self, source_ids: &[String], teacher: u16, number: u32) -> Option<RecordedRating<'_>> {
+        let mut left = number;
+        for (at, id) in source_ids.iter().enumerate() {
+            if source_ids[..at].contains(id) {
+                continue;
+            }
+            let n = self.answers.get(&answers(teacher, id)).copied().unwrap_or(0);
+            if left < n {
+                return self.rating(*self.places.get(&place(teacher, id, left))?);
+            }
+            left -= n;
+        }
+        None
+    }
+
+    /// What the source says of the answer of a model that was recorded with this number under this question id.
+    pub fn lookup(&self, question_id: &str, model: &str, sample: u64) -> Option<RecordedRating<'_>> {
+        self.rating(key(question_id, model, sample))
+    }
+
+    fn rating(&self, key: u64) -> Option<RecordedRating<'_>> {
+        let packed = self.ratings.get(&key)?;
         let judge = |number: Option<u16>| number.map(|number| self.judges[usize::from(number)].as_str());
         Some(RecordedRating {
             rv: packed.rv,
@@ -106,6 +155,11 @@ impl RecordedRatings {
     /// How many chains of thought are rated.
     pub fn len(&self) -> usize {
         self.ratings.len()
+    }
+
+    /// How many of them were found to be about an answer of a recorded teacher.
+    pub fn n_placed(&self) -> usize {
+        self.places.len()
     }
 
     /// Whether none is.
@@ -126,6 +180,14 @@ impl RecordedRatings {
 
 fn key(question_id: &str, teacher: &str, sample: u64) -> u64 {
     hash([question_id, teacher, &sample.to_string()])
+}
+
+fn place(teacher: u16, question_id: &str, place: u32) -> u64 {
+    hash([teacher.to_string().as_str(), question_id, &place.to_string()])
+}
+
+fn answers(teacher: u16, question_id: &str) -> u64 {
+    hash([teacher.to_string().as_str(), question_id])
 }
 
 fn key_and_rating(columns: &Columns<'_>) -> Result<(u64, Rating), Bad> {

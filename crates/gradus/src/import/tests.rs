@@ -116,7 +116,7 @@ fn a_list_of_objects_gives_its_question_cots_and_ratings() {
     assert_eq!((&rows[0]["reasoning"], &rows[0]["response"]), (&json!("One and one."), &json!("It is 2.")));
     assert_eq!(rows[1]["reasoning"], "It closes with </think> here.");
     assert_eq!(rows[0]["meta"]["said"], json!({"thought_correctness_verify": true}));
-    assert!(rows[4]["meta"]["from"].as_str().unwrap().ends_with("omni.jsonl:3"));
+    assert_eq!(rows[4]["meta"]["from"], "omni.jsonl:3", "an answer is the same wherever its file lay");
 
     let ratings = RecordedRatings::open(&case.out().join("ratings.jsonl")).unwrap();
     assert_eq!((ratings.len(), ratings.repeated(), ratings.bad()), (5, 0, (0, None)));
@@ -147,6 +147,54 @@ nonsense
     assert_eq!(ratings.lookup("a", "m", 0).unwrap().rv, Some(3.5));
     let first = ratings.bad().1.unwrap().to_owned();
     assert!(first.ends_with("ratings.jsonl:3: `sample`: expected a number from 0, found nothing"), "{first}");
+}
+
+#[test]
+fn files_of_one_name_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["one/x.jsonl", "two/x.jsonl", "two/y.jsonl"].map(|name| dir.path().join(name));
+    for (path, n) in paths.iter().zip(1..) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let row = json!({"question": format!("What is 1 + {n}?"), "response": "two or so", "answer": "2"});
+        fs::write(path, format!("{row}\nnonsense\n{{}}\n")).unwrap();
+    }
+    let summary = import(&paths, &dir.path().join("out"), &Options::default()).unwrap();
+    let text = fs::read_to_string(dir.path().join("out/recording.jsonl")).unwrap();
+    let from = |line: &str| serde_json::from_str::<Value>(line).unwrap()["meta"]["from"].as_str().unwrap().to_owned();
+    let from: Vec<String> = text.lines().map(from).collect();
+    assert!(
+        from[0].ends_with("one/x.jsonl:1") && from[1].ends_with("two/x.jsonl:1") && from[2] == "y.jsonl:1",
+        "{from:?}"
+    );
+    // The first row for each reason is told.
+    let told: Vec<&str> = summary.first_dropped.iter().map(|(_, sentence)| sentence.as_str()).collect();
+    assert!(told.len() == 2 && told[0].contains("one/x.jsonl:2") && told[1].contains("one/x.jsonl:3"), "{told:?}");
+}
+
+#[test]
+fn a_rating_finds_its_answer_whatever_numbers_were_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (recording, file) = (dir.path().join("recording.jsonl"), dir.path().join("ratings.jsonl"));
+    // One teacher counts from 1 and lacks a number, some of its answers stand under another id of the question.
+    let answers = [("a", 1), ("a", 4), ("b", 0), ("b", 0), ("b", 7)];
+    let row = |(id, sample): (&str, u64)| {
+        json!({"question_id": id, "model": "m", "sample": sample, "response": format!("{id} {sample}")}).to_string()
+    };
+    fs::write(&recording, answers.map(row).join("\n")).unwrap();
+    let rated = |(id, sample, rv): (&str, u64, u64)| {
+        json!({"question_id": id, "model": "m", "sample": sample, "rv": rv}).to_string()
+    };
+    fs::write(&file, [("a", 4, 4), ("b", 0, 5), ("b", 7, 10), ("a", 0, 9)].map(rated).join("\n")).unwrap();
+    let mut ratings = RecordedRatings::open(&file).unwrap();
+    let ids = ["a".to_owned(), "b".to_owned(), "a".to_owned()];
+    assert_eq!(ratings.of(&ids, 0, 0), None, "nothing is known of a teacher that was not placed");
+    let recording = gradus_model::replay::Replay::open(&recording, "m").unwrap();
+    ratings.place(3, "m", recording.samples());
+    assert_eq!(ratings.n_placed(), 3);
+    let of = |number| ratings.of(&ids, 3, number).map(|rating| rating.rv.unwrap());
+    assert_eq!([0, 1, 2, 3, 4, 5].map(of), [None, Some(4.0), Some(5.0), None, Some(10.0), None]);
+    assert_eq!(ratings.of(&ids, 2, 1), None);
+    assert_eq!(ratings.of(&ids[1..2], 3, 0).unwrap().rv, Some(5.0));
 }
 
 #[test]

@@ -158,5 +158,10 @@ pub(super) fn config(summary: &Summary) -> String {
     add("# As many as one teacher has for one question, so that all are taken. Where there are fewer, the rest is");
     add("# dropped as `not_recorded`.");
     add(&format!("distil: {{correct: {0}, tries: {0}}}", summary.most));
+    if summary.rated > 0 {
+        add("");
+        add("# Ratings came along. They are not believed unless this is set; a judge then rates what they leave open.");
+        add(&format!("# annotate: {{recorded: [{RATINGS}]}}"));
+    }
     yaml
 }
