@@ -67,6 +67,14 @@ impl CommandError {
         Self::new(Kind::Usage, message)
     }
 
+    /// What was printed did not get through; one who stopped reading wants no word about it.
+    pub(crate) fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::failure(""),
+            _ => Self::failure(format!("cannot write the output: {error}")),
+        }
+    }
+
     /// A file or folder that cannot be read or written.
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind;

@@ -52,6 +52,12 @@ pub(crate) struct Opened {
 /// Opens the model of a role and asks its server about it.
 pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<Opened, CommandError> {
     let (model, notes) = connect(role, config, env).await?;
+    let info = inquire(role, config, &*model).await?;
+    Ok(Opened { model, info, notes })
+}
+
+/// Asks the server of a model about it.
+pub(crate) async fn inquire(role: &str, config: &ModelConfig, model: &dyn Model) -> Result<Info, CommandError> {
     let name = name_of(role, config)?;
     let mut info = model.info().await.map_err(|fault| {
         let (kind, hint) = match fault.kind {
@@ -73,7 +79,7 @@ pub(crate) async fn open(role: &str, config: &ModelConfig, env: &Env) -> Result<
         return Err(CommandError::usage(format!("`{role}`: the server of {name} does not list `{model}`"))
             .hint(format!("it lists {}", info.served.join(", "))));
     }
-    Ok(Opened { model, info, notes })
+    Ok(info)
 }
 
 fn name_of(role: &str, config: &ModelConfig) -> Result<ModelName, CommandError> {

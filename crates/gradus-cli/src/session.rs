@@ -1,6 +1,7 @@
 //! A run directory and everything a run needs: config, lock, ledger, models, sandbox, the way to stop.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use gradus::annotate::{Rater, Templates};
 use gradus::attempt::Source;
 use gradus::config::{Config, CutOff, ModelConfig, SamplingConfig};
 use gradus::driver::{Driver, Ended, Stop};
+use gradus::estimate::is_answered;
 use gradus::import::ratings::RecordedRatings;
 use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::judge::AnswerJudge;
@@ -19,16 +21,16 @@ use gradus::prompt::Prompts;
 use gradus::question::Kind as QuestionKind;
 use gradus::run::{Phase, Plan, Ran, Resolved, Run, Until};
 use gradus::score::Scorer;
-use gradus::tables::{DroppedRow, HygieneRow, TableError, TableWriter};
+use gradus::tables::{DroppedRow, HygieneRow, QuestionRow, TableError, TableWriter};
 use gradus::words::{Speaking, TemplateError};
-use gradus_model::Identity;
 use gradus_model::name::ModelName;
+use gradus_model::{Identity, Info, Model};
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::error::{CommandError, Kind};
-use crate::models::{self, Env, Opened};
+use crate::models::{self, Env};
 use crate::prices;
 use crate::progress::Progress;
 use crate::world::{LiveWorld, Returned, Role};
@@ -181,6 +183,17 @@ impl Past {
     }
 }
 
+/// Whether models are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Not even for what their servers say of them.
+    Nobody,
+    /// Yes; but where an earlier run left nothing to be asked, no server has to be there.
+    WhereMissing,
+    /// Yes.
+    Anybody,
+}
+
 /// The stages of a config with the models that they ask.
 pub(crate) struct Cast {
     /// Resolved stages.
@@ -326,11 +339,14 @@ fn recorded_ratings(
                 ratings.place(*at, &role.model.identity().name, recording.samples());
             }
         }
-        if ratings.n_placed() == 0 {
+        let n_else = ratings.len() - ratings.n_placed();
+        if n_else > 0 || ratings.repeated() > 0 {
             eprintln!(
-                "warning: `annotate.recorded`: none of the {} ratings in {} is about an answer of a recorded teacher here",
+                "warning: `annotate.recorded`: {}: of {} ratings {n_else} are about no answer of a recorded teacher here; \
+                 {} rows repeat an earlier one",
+                path.display(),
                 ratings.len(),
-                path.display()
+                ratings.repeated()
             );
         }
         Ok(Arc::new(ratings))
@@ -391,14 +407,13 @@ fn wording(error: &TemplateError, hint: &str) -> CommandError {
 }
 
 impl Session {
-    /// Opens everything a run up to `until` needs. Nothing is asked of a model but what its server says of it, and
-    /// not even that if the run is to be `offline`.
+    /// Opens everything a run up to `until` needs. Nothing is asked of a model but what its server says of it.
     pub(crate) fn open(
         configured: Configured,
         folder: &Path,
         args: &CommonArgs,
         until: Until,
-        offline: bool,
+        asks: Asks,
     ) -> Result<Self, CommandError> {
         let ingest = read_bank(&configured, args)?;
         players(&configured.config, until)?;
@@ -409,15 +424,57 @@ impl Session {
         let sandbox = sandbox(&ingest, &configured.config, args)?;
         let runtime = runtime()?;
         let env = Env::read(configured.base.clone());
-        let Cast { plan, roles } = cast(&configured, until, |role, model| {
-            if offline {
-                name_role(role, model, &env, &runtime)
-            } else {
-                open_role(role, model, &configured.config, &env, &runtime, &ledger_path, args)
-            }
+        let connected = RefCell::new(Vec::new());
+        let Cast { plan, mut roles } = cast(&configured, until, |role, model| {
+            let (asked, notes) = runtime.block_on(models::connect(role, model, &env))?;
+            connected.borrow_mut().push((role.to_owned(), model.clone(), asked.clone(), notes));
+            Ok(named(asked, model))
         })?;
+        let mut offline = asks == Asks::Nobody;
+        if !offline {
+            for (role, model, asked, notes) in connected.into_inner() {
+                let info = match runtime.block_on(models::inquire(&role, &model, &*asked)) {
+                    Ok(info) => info,
+                    // Where all is answered, no server has to be there.
+                    Err(error) if asks == Asks::WhereMissing && error.kind == Kind::Failure => {
+                        if !answered(&configured, &plan, until, &ingest, &ledger)? {
+                            return Err(error);
+                        }
+                        eprintln!("note: {}; nothing is left to be asked of anybody", error.message);
+                        offline = true;
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
+                let returned = meet(&role, &*asked, &info, &notes, &configured.config, &ledger_path, args)?;
+                for known in roles.values_mut().filter(|known| Arc::ptr_eq(&known.model, &asked)) {
+                    known.context = info.context;
+                    known.returned.clone_from(&returned);
+                }
+            }
+        }
         let world = Arc::new(LiveWorld { roles, sandbox });
         Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, offline, runtime, world, _lock: lock })
+    }
+
+    /// Whether an earlier run left nothing to be asked.
+    pub(crate) fn is_answered(&self, until: Until) -> Result<bool, CommandError> {
+        answered(&self.configured, &self.plan, until, &self.ingest, &self.ledger)
+    }
+
+    /// Questions of the bank that the tables of the last run lack, and those of the tables that the bank lacks; none
+    /// before the first run, and of a table that cannot be read: the run makes it anew.
+    pub(crate) fn other_questions(&self) -> Result<Option<(usize, usize)>, CommandError> {
+        let mut there = HashSet::new();
+        let found = gradus::tables::each::<QuestionRow>(&self.tables(), |row| there.extend([row.question_id]));
+        if !found.is_ok_and(|found| found) {
+            return Ok(None);
+        }
+        let mut n_new = 0;
+        for question in self.ingest.questions() {
+            n_new += usize::from(!there.remove(&question?.id.to_string()));
+        }
+        Ok(Some((n_new, there.len())))
     }
 
     /// Folder of the tables.
@@ -527,6 +584,17 @@ fn same_connection(one: &ModelConfig, other: &ModelConfig) -> bool {
     connection(one) == connection(other)
 }
 
+fn answered(
+    configured: &Configured,
+    plan: &Plan,
+    until: Until,
+    ingest: &Ingest,
+    ledger: &Ledger,
+) -> Result<bool, CommandError> {
+    is_answered(&configured.config, plan, until, || ingest.questions(), &ledger.reader()?)
+        .map_err(|error| CommandError::failure(error.to_string()))
+}
+
 /// The model of a role without a word to its server, as far as its name says all.
 pub(crate) fn name_role(
     role: &str,
@@ -535,22 +603,25 @@ pub(crate) fn name_role(
     runtime: &Runtime,
 ) -> Result<(Identity, Role), CommandError> {
     let (asked, _) = runtime.block_on(models::connect(role, model, env))?;
-    Ok((
-        asked.identity().clone(),
-        Role { model: asked, context: model.context, price: model.price.clone(), returned: None },
-    ))
+    Ok(named(asked, model))
 }
 
-fn open_role(
+fn named(asked: Arc<dyn Model>, model: &ModelConfig) -> (Identity, Role) {
+    let identity = asked.identity().clone();
+    (identity, Role { model: asked, context: model.context, price: model.price.clone(), returned: None })
+}
+
+/// Says what a user should know of a model that is to be asked, and looks whether it is still the one that was asked
+/// before. Gives back under which name its answers came.
+fn meet(
     role: &str,
-    model: &ModelConfig,
+    asked: &dyn Model,
+    info: &Info,
+    notes: &[String],
     config: &Config,
-    env: &Env,
-    runtime: &Runtime,
     ledger: &Path,
     args: &CommonArgs,
-) -> Result<(Identity, Role), CommandError> {
-    let Opened { model: asked, info, notes } = runtime.block_on(models::open(role, model, env))?;
+) -> Result<Option<Arc<Returned>>, CommandError> {
     if !args.quiet {
         for note in notes {
             eprintln!("note: {role}: {note}");
@@ -563,16 +634,14 @@ fn open_role(
             );
         }
     }
-    let identity = asked.identity().clone();
-    Ledger::check_model(ledger, &identity, &info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
-    let context = info.context;
-    let returned = match (args.accept_model_change, Reader::open(ledger)?.latest(&identity)?) {
+    let identity = asked.identity();
+    Ledger::check_model(ledger, identity, info, gradus::driver::World::now_ms(&clock()), args.accept_model_change)?;
+    let returned = match (args.accept_model_change, Reader::open(ledger)?.latest(identity)?) {
         (true, _) => None,
         (false, None) => Some(None),
         (false, Some(stored)) => Some(gradus::derive::returned_name(&stored)),
     };
-    let returned = returned.map(|recorded| Arc::new(Returned::new(recorded)));
-    Ok((identity, Role { model: asked, context, price: model.price.clone(), returned }))
+    Ok(returned.map(|recorded| Arc::new(Returned::new(recorded))))
 }
 
 /// A world that only tells the time.

@@ -141,6 +141,21 @@ fn another_judge_is_asked_alone_and_decides_nothing() {
     let n_second = ratings.iter().filter(|row| row.role == "second_judge" && row.what != "process").count();
     assert_eq!(n_second, n_rated);
     assert!(files(&folder.path().join("gradus-run/tables"))[Path::new("selection.parquet")] == selection);
+    // Neither a bank with other questions nor a folder without a run lets everybody be asked anew.
+    let asked = server.stats()["requests"].clone();
+    for (more, wanted) in
+        [(&["--limit", "30"][..], "10 questions that the run"), (&["-d", "elsewhere"], "no finished run")]
+    {
+        let output = gradus(folder.path(), &[&arguments[..], more].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(wanted), "{said}");
+    }
+    assert_eq!(server.stats()["requests"], asked);
+    // What was asked is selected from without a server.
+    drop(server);
+    let arguments = ["select", "--config", &config, "--unsafe-no-sandbox", "--set", "select.by=shortest"];
+    let output = gradus(folder.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -198,8 +213,8 @@ fn a_dry_run_tells_what_a_judge_of_answers_may_be_asked() {
         let stage = told["stages"].as_array().unwrap().iter().find(|one| one["stage"] == stage && one["model"] == "j");
         stage.unwrap_or_else(|| panic!("{told}"))["requests"].clone()
     };
-    // Two questions: three attempts of the student each, two of each of two teachers.
-    assert_eq!((of("judge"), of("annotate")), (serde_json::json!([0, 6]), serde_json::json!([0, 8])));
+    // Two questions: three attempts of the student each, two of each of two teachers; up to three replies about each.
+    assert_eq!((of("judge"), of("annotate")), (serde_json::json!([0, 18]), serde_json::json!([0, 24])));
 }
 
 #[test]
@@ -231,6 +246,18 @@ fn a_selection_that_is_refused_leaves_all_else() {
     let output = gradus(folder, &["select", "--set", "select.length_budget=null", "--json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["n_selected"], 1);
+    // Where a selection is there already, a refused one changes nothing.
+    let before = files(&folder.join("gradus-run"));
+    let output = gradus(folder, &["select"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("select.length_budget"), "{said}");
+    let changed = |(name, bytes): (&PathBuf, &Vec<u8>)| {
+        let is_kept =
+            !["lock", "ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"].contains(&name.to_str().unwrap());
+        (is_kept && before.get(name) != Some(bytes)).then(|| name.clone())
+    };
+    let changed: Vec<_> = files(&folder.join("gradus-run")).iter().filter_map(changed).collect();
+    assert!(changed.is_empty(), "{changed:?}");
     // A folder whose run ended early says so.
     std::fs::remove_file(folder.join("gradus-run/tables/cots.parquet")).unwrap();
     let output = gradus(folder, &["select", "--compare", "random"]);
@@ -266,6 +293,7 @@ fn a_second_judge_is_held_against_ratings_that_came_along() {
     let yaml = "bank: bank.jsonl\nstudent: replay:r.jsonl#s\nteacher: replay:r.jsonl#t\nprobe: {attempts: 1}\n\
                 distil: {correct: 1, tries: 1}\nannotate: {scores: [rv, cd], recorded: [ratings.jsonl]}\n";
     std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    assert!(gradus(folder, &["run"]).status.success());
     let output = gradus(folder, &["rescore", "--judge", &server.model("judge")]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

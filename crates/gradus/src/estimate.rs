@@ -20,6 +20,7 @@ use crate::question::{Question, QuestionId};
 use crate::run::{Phase, Plan, RunError, Until, of_run};
 use crate::sample::{Candidates, TooFew, histogram, sample};
 use crate::score::{How, Scorer};
+use crate::words::Speaking;
 use crate::work::{Answered, Next, Outcome, Step, Task, Work};
 
 /// Bytes of a token where neither a tokenizer nor a recorded answer tells: a guess, for English.
@@ -28,7 +29,8 @@ const BYTES_PER_TOKEN: f64 = 3.5;
 /// What a stage would ask one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `probe`, `grade` (the scoring of wrong attempts), `judge` (of the student's answers), `distil` or `annotate`.
+    /// `probe`, `grade` (the scoring of wrong attempts), `judge` (of the student's answers), `distil` or `annotate` (of
+    /// chains of thought: what judges and the student make of them).
     pub stage: &'static str,
     /// Model name.
     pub model: String,
@@ -161,11 +163,62 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
         let second = config.second_judge.as_ref().and_then(|model| model.price.as_ref());
         if role == "judge" { judge_price } else { second }
     };
-    let judges: Vec<_> = plan.judges().map(|(role, speaking, _)| (&speaking.model, price(role))).collect();
+    let mut judges: Vec<_> = plan.judges().map(|(role, speaking, _)| (&speaking.model, price(role))).collect();
+    let measurer = config.measurer.as_ref().or(config.student.as_ref()).and_then(|model| model.price.as_ref());
+    judges.extend(plan.annotate.measurer.iter().map(|one| (&one.model, measurer)));
     if !judges.is_empty() {
         estimates.extend(distilling.estimates(ANNOTATE, n_drawn, drawn.is_none(), &judges));
     }
     Ok(estimates)
+}
+
+/// Whether the ledger holds all that the stages up to `until` ask for. Not where cut points or the size of the sample are
+/// known only when the run has been: that is for the run to see.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
+    config: &Config,
+    plan: &Plan,
+    until: Until,
+    questions: impl Fn() -> I,
+    reader: &Reader,
+) -> Result<bool, EstimateError<E>> {
+    let sized = config.sample.tokens.is_none() && config.sample.usd.is_none();
+    if until >= Until::Sample && !(config.grade.cuts == Cuts::Fixed && sized) {
+        return Ok(false);
+    }
+    let levels_from = config.sample.levels_from.as_deref().map(of_run).transpose()?;
+    let shares_from = config.sample.shares_from.as_deref().map(of_run).transpose()?.as_ref().map(histogram);
+    let mut candidates = Candidates::new(levels_from);
+    let mut graded = Vec::new();
+    for question in questions() {
+        let question = question.map_err(EstimateError::Questions)?;
+        let next = |question: &Question, answers: &[Answered]| grade::next(&plan.probe, &plan.grade, question, answers);
+        if !missing(&question, next, Some(reader), &mut Vec::new())?.is_empty() {
+            return Ok(false);
+        }
+        if let Derived::Done(GradedQuestion { graded: known, .. }) =
+            derive(&question, next, reader, &Failures::default())?
+            && let Ok(level) = known.level
+        {
+            graded.extend(candidates.of(&config.sample, &question, level));
+        }
+    }
+    if until < Until::Distil {
+        return Ok(true);
+    }
+    let Ok(sampled) = sample(&config.sample, plan.seed, &graded, shares_from.as_ref()) else { return Ok(false) };
+    let drawn: HashSet<QuestionId> = sampled.drawn.iter().map(|drawn| drawn.id).collect();
+    let annotate = if until >= Until::Annotate { &plan.annotate } else { &Annotate::default() };
+    for question in questions() {
+        let question = question.map_err(EstimateError::Questions)?;
+        let next = |question: &Question, answers: &[_]| annotate::next(&plan.distil, annotate, question, answers);
+        if drawn.contains(&question.id) && !missing(&question, next, Some(reader), &mut Vec::new())?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The scoring of wrong attempts among the stages.
@@ -281,10 +334,15 @@ impl<'a> Tally<'a> {
             }
             Task::Execute(_) => return,
         };
+        let n_readings = if let Task::Measure(measuring) = &work.task {
+            readings(measuring.local.as_ref().map(|local| local.context))
+        } else {
+            1.0
+        };
         let mean = self.means.get(&(scores, identity.clone()));
         let unwritten = if assumed { self.unwritten } else { Unwritten::default() };
         let prompt = mean.map_or_else(|| self.prompt_tokens(identity, &texts) + unwritten.tokens, |mean| mean[0]);
-        let prompt = prompt + f64::from(n_parts_ahead(work)) * f64::from(most);
+        let prompt = n_readings * (prompt + f64::from(n_parts_ahead(work)) * f64::from(most));
         let sums = self.models.entry((scores, identity.name.clone(), identity.revision.clone())).or_default();
         sums.requests[1] += unwritten.requests;
         sums.prompt_tokens[1] += unwritten.requests * prompt;
@@ -296,50 +354,60 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Adds the most that a judge of answers can be asked about those to this question that are not there yet: once
-    /// for each.
+    /// Adds the most that a judge of answers can be asked about those to this question that are not there yet: each
+    /// as often as it may be asked for a reply that can be read.
     fn add_unwritten_verdicts(&mut self, judge: Option<&AnswerJudge>, question: &Question) {
         let Some(judge) = judge.filter(|_| AnswerJudge::has_say(question)) else { return };
         let [n_answers, tokens] = self.to_come;
         let identity = &judge.speaking.model;
         let words = self.prompt_tokens(identity, &[&question.text, &judge.template]);
         let sums = self.models.entry((true, identity.name.clone(), identity.revision.clone())).or_default();
-        sums.requests[1] += n_answers;
-        sums.prompt_tokens[1] += n_answers * words + tokens;
-        sums.completion_tokens[1] += n_answers * f64::from(judge.speaking.sampling.max_tokens);
+        let tries = f64::from(judge.speaking.tries);
+        sums.requests[1] += tries * n_answers;
+        sums.prompt_tokens[1] += tries * (n_answers * words + tokens);
+        sums.completion_tokens[1] += tries * n_answers * f64::from(judge.speaking.sampling.max_tokens);
     }
 
     /// Adds the most that ratings of a question's chains of thought can need before those are written: as many as are
     /// wanted of every teacher, each as long as its teacher's mean answer, or its limit.
     fn add_unwritten_ratings(&mut self, plan: &Plan, question: &Question) {
-        let Annotate { settings, raters, .. } = &plan.annotate;
+        let Annotate { settings, raters, measurer, .. } = &plan.annotate;
         let per_rating = if settings.calls == Calls::Joint { 1 } else { settings.scores.len() as u32 };
         let n_ratings = if settings.scores.is_empty() { 0 } else { settings.ratings };
         let n_calls = f64::from(per_rating * n_ratings + u32::from(settings.process));
-        for rater in raters {
-            let identity = &rater.speaking.model;
-            let words = self.prompt_tokens(identity, &[&question.text, &rater.templates.joint]);
-            let mut most = [0.0, 0.0];
-            for asker in &plan.distil.askers {
-                let mean = self.means.get(&(false, asker.model.clone())).map(|mean| mean[1]);
-                let length = mean.unwrap_or(f64::from(asker.sampling.max_tokens));
-                let n_cots = f64::from(plan.distil.correct);
-                most[0] += n_cots * n_calls;
-                most[1] += n_cots * n_calls * (words + length);
-            }
+        // Chains of thought, and tokens in all of them.
+        let mut to_come = [0.0, 0.0];
+        for asker in &plan.distil.askers {
+            let mean = self.means.get(&(false, asker.model.clone())).map(|mean| mean[1]);
+            let n_cots = f64::from(plan.distil.correct);
+            to_come[0] += n_cots;
+            to_come[1] += n_cots * mean.unwrap_or(f64::from(asker.sampling.max_tokens));
+        }
+        let mut add = |identity: &Identity, words: f64, n_calls: f64, max_tokens: f64| {
             let sums = self.models.entry((true, identity.name.clone(), identity.revision.clone())).or_default();
-            sums.requests[1] += most[0];
-            sums.prompt_tokens[1] += most[1];
-            sums.completion_tokens[1] += most[0] * f64::from(rater.speaking.sampling.max_tokens);
+            sums.requests[1] += n_calls * to_come[0];
+            sums.prompt_tokens[1] += n_calls * (to_come[0] * words + to_come[1]);
+            sums.completion_tokens[1] += n_calls * to_come[0] * max_tokens;
+        };
+        for rater in raters {
+            let Speaking { model, sampling, tries, .. } = &rater.speaking;
+            let words = tokens(self.count, model, &[&question.text, &rater.templates.joint]);
+            add(model, words, n_calls * f64::from(*tries), f64::from(sampling.max_tokens));
+        }
+        if let Some(measurer) = measurer {
+            let n_readings = readings(measurer.settings.local.then_some(measurer.settings.local_context));
+            let words = tokens(self.count, &measurer.model, &[&question.text]);
+            // One request, which reads the text several times.
+            add(&measurer.model, 0.0, 1.0, 1.0);
+            let more = n_readings * (to_come[0] * words + to_come[1]) - to_come[1];
+            let model = &measurer.model;
+            let sums = self.models.entry((true, model.name.clone(), model.revision.clone())).or_default();
+            sums.prompt_tokens[1] += more;
         }
     }
 
     fn prompt_tokens(&self, model: &Identity, texts: &[&str]) -> f64 {
-        let tokens = |text: &&str| match (self.count)(model, text) {
-            Some(n_tokens) => n_tokens as f64,
-            None => text.len() as f64 / BYTES_PER_TOKEN,
-        };
-        texts.iter().map(tokens).sum()
+        tokens(self.count, model, texts)
     }
 
     /// Takes a share of everything.
@@ -387,6 +455,20 @@ impl<'a> Tally<'a> {
         }
         estimates
     }
+}
+
+/// Tokens of texts, as far as anybody knows.
+fn tokens(count: CountTokens<'_>, model: &Identity, texts: &[&str]) -> f64 {
+    let tokens = |text: &&str| match count(model, text) {
+        Some(n_tokens) => n_tokens as f64,
+        None => text.len() as f64 / BYTES_PER_TOKEN,
+    };
+    texts.iter().map(tokens).sum()
+}
+
+/// How often a measurement reads a text: once, and with so many steps of context once more for each step and its context.
+fn readings(local_context: Option<u32>) -> f64 {
+    1.0 + local_context.map_or(0.0, |context| f64::from(context) + 1.0)
 }
 
 /// Stands for an attempt that is not there yet, where it would be scored.

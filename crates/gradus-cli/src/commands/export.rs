@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use gradus::config::{Config, Export};
-use gradus::export::{ExportFacts, Exported, Prompt, Render};
+use gradus::config::{Config, Export, Format};
+use gradus::export::{ExportError, ExportFacts, Exported, Prompt, Render};
 use gradus::metrics::Metrics;
 use gradus::prompt::{Prompts, conversation};
 use gradus::tables::{LevelRow, QuestionRow, SelectionRow, path};
@@ -110,6 +110,15 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     println!("wrote     {}/export: {}", past.folder.display(), told(&exported, &past.config.export));
     exported.notes.iter().for_each(|note| println!("note      {note}"));
     exported.next.iter().for_each(|command| println!("next      {command}"));
+    Ok(())
+}
+
+/// Refuses what cannot be exported, before anything is asked for it.
+pub(crate) fn check(config: &Config, base: &Path) -> Result<(), CommandError> {
+    let chat = student::of_config(config, base)?;
+    if chat.is_none() && config.export.formats.contains(&Format::TrlText) {
+        return Err(ExportError::NoTemplate("trl_text").into());
+    }
     Ok(())
 }
 

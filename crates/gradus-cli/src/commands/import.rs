@@ -153,7 +153,8 @@ fn warnings(summary: &Summary) -> Vec<String> {
     if let Some(first) = &summary.first_other_reference {
         let n = summary.other_references;
         warnings.push(format!(
-            "{n} rows spell the reference of an earlier question otherwise, first {first}; the first one stands"
+            "{n} rows have another reference than an earlier row of the same question, be it in spelling or in meaning, \
+             first {first}; the earlier one stands, and judges all answers"
         ));
     }
     if summary.renumbered > 0 {
@@ -162,7 +163,7 @@ fn warnings(summary: &Summary) -> Vec<String> {
     }
     if summary.ignored_ratings > 0 {
         let n = summary.ignored_ratings;
-        warnings.push(format!("{n} levels are no number from 0 to 10, and left out"));
+        warnings.push(format!("{n} ratings are no number from 0 to 10, and left out"));
     }
     if summary.without_text > 0 {
         let n = summary.without_text;

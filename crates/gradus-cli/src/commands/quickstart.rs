@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gradus::run::Until;
 
-use crate::commands::run;
+use crate::commands::run::{self, Bank};
 use crate::error::CommandError;
 use crate::prices;
 use crate::session::{self, CommonArgs, Configured};
@@ -42,5 +42,5 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         }
     }
     let configured = Configured { config, base: PathBuf::new() };
-    run::stages(configured, &folder, &args.common, Until::Select).map(drop)
+    run::stages(configured, &folder, &args.common, Until::Select, Bank::Any).map(drop)
 }

@@ -5,13 +5,14 @@ use gradus::config::Config;
 use gradus::metrics::Metrics;
 use gradus::run::Until;
 
-use crate::commands::run;
+use crate::commands::run::{self, Bank};
 use crate::error::CommandError;
 use crate::session::{self, RunArgs};
 
 /// Have another judge rate the chains of thought of a run, and say how far the two agree
 ///
-/// Only the other judge is asked: all else is in the ledger. Its ratings are compared and decide nothing.
+/// Only the other judge is asked: all else is in the ledger, and the bank must be that of the run. Its ratings are
+/// compared and decide nothing.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -36,7 +37,14 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
             ));
     }
     let folder = common.folder();
-    run::stages(configured, &folder, &common, Until::Select)?;
+    if !folder.join("metrics.json").exists() {
+        return Err(CommandError::usage(format!(
+            "{} holds no finished run whose chains of thought could be rated",
+            folder.display()
+        ))
+        .hint("name its directory with `--run-dir`, or finish it with `gradus run`"));
+    }
+    run::stages(configured, &folder, &common, Until::Select, Bank::AsThere)?;
     if common.json {
         return Ok(());
     }

@@ -10,7 +10,8 @@ use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, Partial, Promp
 use gradus::report;
 use gradus::run::{Ran, Until};
 use gradus::score::How;
-use gradus::tables::QuestionRow;
+use gradus::select::pass::{Pass, SelectError};
+use gradus::tables::{QuestionRow, SelectionRow, path};
 use gradus::usage;
 use gradus::work::Reason;
 use gradus_model::Identity;
@@ -21,7 +22,7 @@ use serde_json::json;
 use crate::commands::{estimate, export, why};
 use crate::error::{CommandError, Kind};
 use crate::progress::Progress;
-use crate::session::{self, AskArgs, CommonArgs, Configured, Session};
+use crate::session::{self, AskArgs, Asks, CommonArgs, Configured, Session};
 
 /// Reasons that mean an item was lost to an error, not to its own merit.
 pub(crate) const LOST: [&str; 6] =
@@ -30,15 +31,29 @@ pub(crate) const LOST: [&str; 6] =
 /// Questions shown by `--verbose`.
 const SHOWN: usize = 10;
 
+/// Which bank a command may bring to a run directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bank {
+    /// Any: what is new is asked about.
+    Any,
+    /// That of the run that is there, if one is.
+    AsThere,
+}
+
 /// Runs the stages up to one and says what came of it, or only what it would ask.
 pub(crate) fn run(args: &AskArgs, until: Until) -> Result<(), CommandError> {
+    within(args, until, Bank::Any)
+}
+
+/// The same for a bank that is perhaps to be the one of the run.
+pub(crate) fn within(args: &AskArgs, until: Until, bank: Bank) -> Result<(), CommandError> {
     let common = &args.run.common;
     let configured = session::configure(&args.run.config, common)?;
     let folder = common.folder();
     if args.dry_run {
         return estimate::run(&configured, &folder, common, until);
     }
-    let ran = stages(configured, &folder, common, until);
+    let ran = stages(configured, &folder, common, until, bank);
     // What was asked is shown also if some of it was lost.
     if args.verbose && ran.as_ref().map_or_else(|error| error.kind == Kind::ItemsLost, |_| true) {
         stories(&folder)?;
@@ -72,14 +87,30 @@ pub(crate) fn stages(
     folder: &Path,
     args: &CommonArgs,
     until: Until,
+    bank: Bank,
 ) -> Result<Ran, CommandError> {
-    let session = Session::open(configured, folder, args, until, false)?;
+    let session = Session::open(configured, folder, args, until, Asks::WhereMissing)?;
     let config = &session.configured.config;
+    if bank == Bank::AsThere
+        && let Some((n_new, n_gone)) = session.other_questions()?
+        && (n_new, n_gone) != (0, 0)
+    {
+        let folder = folder.display();
+        let message =
+            format!("the bank has {n_new} questions that the run in {folder} lacks, and lacks {n_gone} of its");
+        return Err(CommandError::usage(message)
+            .hint("name the config of that run with `--config`, and its `--limit`")
+            .hint("`gradus run` asks about new questions"));
+    }
+    check_selection(&session, until)?;
+    if until >= Until::Select {
+        export::check(config, &session.configured.base)?;
+    }
     let (mut ran, metrics) = derive(&session, until, args)?;
+    let report = report::write(folder, &title(folder), config, &metrics)?;
     let exported = (until >= Until::Select && ran.refused.is_none())
         .then(|| export::write(folder, &session.configured.base, config, &metrics))
         .transpose()?;
-    let report = report::write(folder, &title(folder), config, &metrics)?;
     close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
     if let Some(refused) = ran.refused.take() {
         return Err(refused.into());
@@ -100,6 +131,26 @@ pub(crate) fn stages(
         return Err(CommandError::new(Kind::ItemsLost, message).hint("the same command asks for them again"));
     }
     Ok(ran)
+}
+
+/// Refuses a selection that is impossible before it takes the place of the one that is there: where nothing but
+/// `select` was changed, the tables already tell.
+fn check_selection(session: &Session, until: Until) -> Result<(), CommandError> {
+    let (tables, config) = (session.tables(), &session.configured.config);
+    if until < Until::Select || !path::<SelectionRow>(&tables).exists() {
+        return Ok(());
+    }
+    let former = std::fs::read_to_string(session.folder.join("gradus.yaml")).ok();
+    let former = former.and_then(|yaml| Config::read(&yaml, &[]).ok());
+    if !former.is_some_and(|former| Config { select: config.select.clone(), ..former } == *config) {
+        return Ok(());
+    }
+    match Pass::new(&tables, config, &config.select) {
+        // A table that cannot be read is made anew.
+        Ok(_) | Err(SelectError::Table(_) | SelectError::OutOfStep { .. }) => Ok(()),
+        Err(refused) if session.is_answered(until)? => Err(refused.into()),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Runs the stages of an offline session and writes everything that follows.

@@ -41,7 +41,10 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let stories = tell(&tables, &ids)?;
     let mut out = io::stdout().lock();
     if args.json {
-        return stories.iter().try_for_each(|story| writeln!(out, "{}", json!(story))).map_err(CommandError::failure);
+        return stories
+            .iter()
+            .try_for_each(|story| writeln!(out, "{}", json!(story)))
+            .map_err(|error| CommandError::output(&error));
     }
     show(&args.run_dir, &stories, args.verbose, &mut out)
 }
@@ -50,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
 pub(crate) fn show(folder: &Path, stories: &[Story], full: bool, out: &mut impl Write) -> Result<(), CommandError> {
     let reader = full.then(|| Reader::open(&folder.join("ledger.sqlite"))).transpose()?;
     for story in stories {
-        one(story, reader.as_ref(), out)?.map_err(CommandError::failure)?;
+        one(story, reader.as_ref(), out)?.map_err(|error| CommandError::output(&error))?;
     }
     Ok(())
 }

@@ -23,8 +23,13 @@ pub(super) async fn checks(config: &Config, env: &Env, probe: bool) -> Vec<Check
     roles.extend(config.student.iter().map(|model| ("student".to_owned(), model)));
     let teachers = config.teacher.iter().enumerate();
     roles.extend(teachers.map(|(at, model)| (format!("teacher[{at}]"), model)));
-    roles.extend(config.judge.iter().map(|model| ("judge".to_owned(), model)));
-    roles.extend(config.prm.iter().map(|model| ("prm".to_owned(), model)));
+    let others = [
+        ("judge", &config.judge),
+        ("second_judge", &config.second_judge),
+        ("prm", &config.prm),
+        ("measurer", &config.measurer),
+    ];
+    roles.extend(others.into_iter().filter_map(|(role, model)| Some((role.to_owned(), model.as_ref()?))));
 
     let mut checks = Vec::new();
     if config.student.is_none() {
@@ -42,6 +47,15 @@ pub(super) async fn checks(config: &Config, env: &Env, probe: bool) -> Vec<Check
         if let Some(opened) = opened.filter(|_| probe) {
             checks.extend(capabilities(role, &opened).await);
         }
+    }
+    for file in config.annotate.recorded.iter().map(|file| env.base.join(file)).filter(|file| !file.exists()) {
+        let check = Check::new(
+            SECTION,
+            "annotate.recorded",
+            State::Problem,
+            format!("{}: there is no such file", file.display()),
+        );
+        checks.push(check.hint("relative paths start at the folder of the config"));
     }
     checks
 }
