@@ -152,7 +152,8 @@ pub fn select(rule: &Rule, seed: u64, of: Of, candidates: &[Candidate<'_>]) -> V
         }
         DrawBy::Argmax => {
             order.sort_by(|&one, &other| {
-                weights[other].total_cmp(&weights[one]).then_with(|| keyed[one].cmp(&keyed[other]))
+                // Among equals chance decides, as in a draw.
+                weights[other].total_cmp(&weights[one]).then_with(|| keyed[other].cmp(&keyed[one]))
             });
         }
     }

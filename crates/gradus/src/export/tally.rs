@@ -124,7 +124,8 @@ impl Tally {
     /// What a user should know before training on it.
     pub(super) fn notes(&self, config: &Export, facts: &ExportFacts<'_>) -> Vec<String> {
         let mut notes: Vec<String> = facts.partial.map(Partial::sentence).into_iter().collect();
-        if self.has_cots && self.rows == 0 {
+        let all_too_long = self.checks.as_ref().is_some_and(|checks| checks.dropped > 0);
+        if self.has_cots && self.rows == 0 && !all_too_long {
             notes.push("nothing was selected: the files hold their columns and no row".to_owned());
         }
         if self.n_not_correct > 0 {

@@ -355,7 +355,9 @@ fn recording(columns: &Columns<'_>) -> Result<Imported, Rejected> {
     let at = |name: &str| columns.at(name);
     let one = |bad| Rejected { bad, n_cots: 1 };
     let id = name(&at, &["question_id", "id"]).map_err(one)?;
-    let asked = if columns.names().iter().any(|name| QUESTION.contains(&name.as_str())) {
+    // A Parquet file has a column for all of its rows, if one of them has a question.
+    let is_there = |name: &&str| at(name).is_ok_and(|cell| cell.is_some_and(|cell| !cell.is_nothing()));
+    let asked = if QUESTION.iter().any(is_there) {
         asked(columns, None, true).map_err(one)?
     } else {
         Asked::Known(id.ok_or_else(|| one(Bad::field("question_id", "no_question", "the row names no question")))?)

@@ -294,6 +294,11 @@ fn recordings_pass_and_numbers_that_are_taken_are_told() {
     assert_eq!(case.rows("recording.jsonl")[0]["meta"], json!({"thinking_tokens": 9}));
     assert_eq!(case.summary.dropped_rows, BTreeMap::from([("no_cot", 1), ("wrong_type", 1)]));
     assert!(!case.out().join("bank.jsonl").exists());
+    // A question that is not told is none, as where the file has no such column.
+    let told = json!({"question_id": "q", "question": "", "prompt": null, "model": "m", "sample": 0, "response": "a"})
+        .to_string();
+    let case = Case::of(&[("r.jsonl", &told)], &Options::default());
+    assert_eq!((case.summary.without_text, case.summary.cots), (1, 1));
     // An id of another file's question leads nowhere.
     let flat = json!({"id": "q", "question": "Q?", "response": "a"}).to_string();
     let case = Case::of(&[("f.jsonl", &flat), ("r.jsonl", &rows[0])], &Options::default());

@@ -140,7 +140,9 @@ pub(super) fn config(summary: &Summary) -> String {
         add("# bank: questions.jsonl");
     }
     if summary.unverifiable > 0 {
-        add("# Without a reference or tests, answers stay undecided, and are not taken for training.");
+        add(
+            "# Without a reference or tests, answers stay undecided: such a question gets no level, and nothing of it is taken.",
+        );
         add("keep_unverifiable: true");
     }
     add("");

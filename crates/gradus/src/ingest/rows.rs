@@ -346,7 +346,7 @@ impl<'a> Rows<'a> {
                 }
             },
             Form::Csv(csv) => {
-                let line = csv.core.line();
+                let line = csv.line();
                 let read = csv.read(limit).map_err(|error| self.file.io_error(line, &error))?;
                 let Some(length) = read else { return Ok(None) };
                 (line, csv.record(length, limit).map_err(|bad| bad.unwrap_or_else(|| too_long(length))))
@@ -404,6 +404,8 @@ struct Csv {
     n_ends: usize,
     names: Vec<String>,
     cells: Vec<String>,
+    /// The last byte that was taken.
+    last: u8,
 }
 
 impl Csv {
@@ -416,7 +418,13 @@ impl Csv {
             n_ends: 0,
             names: Vec::new(),
             cells: Vec::new(),
+            last: 0,
         }
+    }
+
+    /// The line at which the next record begins, from 1. Of a line end of two bytes, the first one ends a record.
+    fn line(&self) -> u64 {
+        self.core.line() + u64::from(self.last == b'\r')
     }
 
     /// Reads a record; gives its length, of which nothing is kept when it is above `limit`.
@@ -429,6 +437,7 @@ impl Csv {
             };
             let (output, ends) = (&mut self.output[n_output..], &mut self.ends[n_ends..]);
             let (result, n_in, n_out, n_end) = self.core.read_record(input, output, ends);
+            self.last = input[..n_in].last().copied().unwrap_or(self.last);
             self.reader.consume(n_in);
             n_output += n_out;
             n_ends += n_end;

@@ -144,6 +144,10 @@ fn csv_is_read_with_quotes_and_line_feeds() {
         assert_eq!(dropped, [(5, "bad_csv"), (6, "no_reference")]);
         assert!(ingest.dropped()[0].reason.detail.contains("2 fields, the header 4"));
     }
+    // Line ends of two bytes count once.
+    let csv = "question,answer\r\na,1\r\nshort\r\n\"two\r\nlines\",2\r\nshort\r\n";
+    let ingest = Case::new(&[("b.csv", csv.as_bytes())]).open().unwrap();
+    assert_eq!(ingest.dropped().iter().map(|dropped| dropped.line).collect::<Vec<_>>(), [3, 6]);
 }
 
 #[test]

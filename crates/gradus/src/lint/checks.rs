@@ -131,7 +131,8 @@ impl Checks {
             let most = self.max_length.unwrap_or_default();
             format!("{} rows are left out: they have more than {most} tokens (`export.lint`)", self.dropped)
         });
-        dropped.into_iter().chain(self.hints.iter().cloned()).collect()
+        let is_told = |hint: &&String| !(self.dropped > 0 && hint.starts_with(Flaw::TooLong.name()));
+        dropped.into_iter().chain(self.hints.iter().filter(is_told).cloned()).collect()
     }
 
     /// The file's text.
@@ -166,6 +167,9 @@ impl Checks {
                 "what is learned does not end with {ends}: the student would not learn to stop; name the token that its chat \
                  template ends with as `eos_token`"
             ),
+            Flaw::TooLong if self.dropped > 0 => {
+                format!("longer than {} tokens, and left out", self.max_length.unwrap_or_default())
+            }
             Flaw::TooLong => {
                 let longest = self.tokens.map_or(0, |tokens| tokens.max);
                 format!(

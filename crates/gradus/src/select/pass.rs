@@ -277,7 +277,7 @@ impl<'a> Pass<'a> {
         let verified = self.config.candidates == CandidateSet::Verified;
         let least = if verified { self.min_correct } else { 1 };
         if n_candidates < least {
-            let (what, n) = if verified { ("right", cots.len()) } else { ("to choose from", cots.len()) };
+            let (what, n) = if verified { ("right and whole", cots.len()) } else { ("to choose from", cots.len()) };
             let detail = format!("{n_candidates} of {n} chains of thought are {what}, {least} wanted");
             let code = match (unfinished, n_candidates) {
                 (Some(Unfinished::NotAsked), _) => Reason::NOT_ASKED,

@@ -20,6 +20,16 @@ fn kept(yaml: &str, candidates: &[Candidate<'_>]) -> Vec<String> {
     selected.iter().zip(candidates).filter(|(one, _)| one.kept).map(|(_, candidate)| candidate.id.to_owned()).collect()
 }
 
+#[test]
+fn among_equals_every_rule_takes_the_one_that_chance_takes() {
+    let ids: Vec<String> = (0..8).map(|at| format!("c{at}")).collect();
+    let candidates: Vec<_> = ids.iter().map(|id| candidate(id, 70, 3.0, 3.0)).collect();
+    let by_chance = kept("{by: random}", &candidates);
+    for by in ["shortest", "longest", "omnithought, ability: 5", "easydistill-2.0"] {
+        assert_eq!(kept(&format!("{{by: {by}}}"), &candidates), by_chance, "{by}");
+    }
+}
+
 /// The chance of each candidate to be drawn first; 0 for those that cannot.
 fn chances(yaml: &str, of: Of, candidates: &[Candidate<'_>]) -> Vec<f64> {
     let selected = select(&rule(yaml), 7, of, candidates);
