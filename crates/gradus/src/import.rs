@@ -195,6 +195,8 @@ struct Entry {
     references: u64,
     /// Whether it is a row of the bank.
     has_text: bool,
+    /// Which file brought it.
+    file: usize,
     /// References that a later row brought, where the first had none.
     found: Option<Value>,
 }
@@ -210,6 +212,10 @@ struct Pass<'a> {
     options: &'a Options,
     folder: Folder,
     entries: Vec<Entry>,
+    /// The entry of each row of the bank.
+    lines: Vec<usize>,
+    /// Which file is read.
+    file: usize,
     by_id: HashMap<QuestionId, usize>,
     /// Questions known by id alone.
     by_name: HashMap<u64, usize>,
@@ -231,6 +237,8 @@ impl<'a> Pass<'a> {
             options,
             folder,
             entries: Vec::new(),
+            lines: Vec::new(),
+            file: 0,
             by_id: HashMap::new(),
             by_name: HashMap::new(),
             owners: HashMap::new(),
@@ -252,6 +260,7 @@ impl<'a> Pass<'a> {
         };
         let mapping = Mapping::new(&bank, file.stem(), Arc::default());
         let mut rows = Rows::open(file, MAX_ROW, |_| true)?;
+        self.file = self.summary.files.len();
         self.summary.files.push((file.name.clone(), shape));
         while self.options.limit.is_none_or(|limit| self.summary.rows < limit)
             && let Some(Row { row, line, record }) = rows.next()?
@@ -358,9 +367,12 @@ impl<'a> Pass<'a> {
             }
             return Ok(at);
         }
-        let at = self.entries.len();
+        // Rows of a recording may have named it before one of them tells what is asked.
+        let named = question.source_ids.iter().find_map(|id| self.owners.get(&hash([id.trim()])).copied());
+        let named = named.filter(|&at| !self.entries[at].has_text && self.entries[at].file == self.file);
+        let at = named.unwrap_or(self.entries.len());
         self.by_id.insert(question.id, at);
-        let mut source_ids: Vec<String> = Vec::new();
+        let mut source_ids = named.map(|at| self.entries[at].source_ids.clone()).unwrap_or_default();
         for id in question.source_ids.iter() {
             // A bank's ids are trimmed.
             let id = self.claim(id.trim(), at);
@@ -370,8 +382,15 @@ impl<'a> Pass<'a> {
         }
         let question = Question { source_ids: source_ids.as_slice().into(), ..question };
         self.folder.write(BANK, &json_row(&question))?;
+        self.lines.push(at);
         self.summary.questions += 1;
-        self.entries.push(Entry { source_ids, verifiable, references, has_text: true, found: None });
+        let entry = Entry { source_ids, verifiable, references, has_text: true, file: self.file, found: None };
+        if named.is_some() {
+            self.summary.without_text -= 1;
+            self.entries[at] = entry;
+        } else {
+            self.entries.push(entry);
+        }
         Ok(at)
     }
 
@@ -398,14 +417,26 @@ impl<'a> Pass<'a> {
             return Ok(at);
         }
         let at = self.entries.len();
-        if *self.owners.entry(whole).or_insert(at) != at {
+        let owner = *self.owners.entry(whole).or_insert(at);
+        if owner != at && self.entries[owner].file == self.file {
+            // An earlier row told what is asked.
+            return Ok(owner);
+        }
+        if owner != at {
             let detail = format!("`{id}` is the id of a question of another file: import this one by itself");
             return Err(Bad::field("question_id", "id_taken", detail));
         }
         self.by_name.insert(whole, at);
         self.summary.without_text += 1;
         let source_ids = vec![id];
-        self.entries.push(Entry { source_ids, verifiable: true, references: 0, has_text: false, found: None });
+        self.entries.push(Entry {
+            source_ids,
+            verifiable: true,
+            references: 0,
+            has_text: false,
+            file: self.file,
+            found: None,
+        });
         Ok(at)
     }
 
@@ -483,9 +514,9 @@ impl<'a> Pass<'a> {
             return Err(ImportError::Nothing { rows: self.summary.rows, first });
         }
         self.summary.unverifiable = self.entries.iter().filter(|entry| !entry.verifiable).count() as u64;
-        let mut with_text = self.entries.iter().filter(|entry| entry.has_text);
+        let mut of_lines = self.lines.iter().map(|at| &self.entries[*at]);
         self.folder.mend(BANK, |line| {
-            let entry = with_text.next().expect("a line for each");
+            let entry = of_lines.next().expect("a line for each");
             if entry.source_ids.len() == 1 && entry.found.is_none() {
                 return None;
             }

@@ -356,7 +356,7 @@ fn recording(columns: &Columns<'_>) -> Result<Imported, Rejected> {
     let one = |bad| Rejected { bad, n_cots: 1 };
     let id = name(&at, &["question_id", "id"]).map_err(one)?;
     // A Parquet file has a column for all of its rows, if one of them has a question.
-    let is_there = |name: &&str| at(name).is_ok_and(|cell| cell.is_some_and(|cell| !cell.is_nothing()));
+    let is_there = |name: &&str| at(name).map_or(true, |cell| cell.is_some_and(|cell| !cell.is_nothing()));
     let asked = if QUESTION.iter().any(is_there) {
         asked(columns, None, true).map_err(one)?
     } else {

@@ -299,6 +299,19 @@ fn recordings_pass_and_numbers_that_are_taken_are_told() {
         .to_string();
     let case = Case::of(&[("r.jsonl", &told)], &Options::default());
     assert_eq!((case.summary.without_text, case.summary.cots), (1, 1));
+    // It is enough that one row of a file tells it, be it the first, the last or between.
+    let row = |question: &str, sample: u64| {
+        json!({"question_id": "q", "question": question, "answer": "2", "model": "m", "sample": sample, "response": "a"})
+            .to_string()
+    };
+    for at in 0..3 {
+        let rows: Vec<String> = (0..3).map(|sample| row(if sample == at { "1 + 1?" } else { "" }, sample)).collect();
+        let case = Case::of(&[("r.jsonl", &rows.join("\n"))], &Options::default());
+        let Summary { questions, without_text, cots, unverifiable, .. } = case.summary;
+        assert_eq!((questions, without_text, cots, unverifiable), (1, 0, 3, 0), "{at}");
+        assert!(case.rows("recording.jsonl").iter().all(|row| row["question_id"] == "q"));
+        assert_eq!(case.rows("bank.jsonl")[0]["id"], "q");
+    }
     // An id of another file's question leads nowhere.
     let flat = json!({"id": "q", "question": "Q?", "response": "a"}).to_string();
     let case = Case::of(&[("f.jsonl", &flat), ("r.jsonl", &rows[0])], &Options::default());

@@ -346,6 +346,7 @@ impl<'a> Rows<'a> {
                 }
             },
             Form::Csv(csv) => {
+                csv.skip_line_ends().map_err(|error| self.file.io_error(csv.line(), &error))?;
                 let line = csv.line();
                 let read = csv.read(limit).map_err(|error| self.file.io_error(line, &error))?;
                 let Some(length) = read else { return Ok(None) };
@@ -404,8 +405,8 @@ struct Csv {
     n_ends: usize,
     names: Vec<String>,
     cells: Vec<String>,
-    /// The last byte that was taken.
-    last: u8,
+    /// Lines that ended outside of records.
+    skipped: u64,
 }
 
 impl Csv {
@@ -418,13 +419,30 @@ impl Csv {
             n_ends: 0,
             names: Vec::new(),
             cells: Vec::new(),
-            last: 0,
+            skipped: 0,
         }
     }
 
-    /// The line at which the next record begins, from 1. Of a line end of two bytes, the first one ends a record.
+    /// The line at which the next record begins, from 1.
     fn line(&self) -> u64 {
-        self.core.line() + u64::from(self.last == b'\r')
+        self.core.line() + self.skipped
+    }
+
+    /// Goes to the next record: over empty lines, and over the second byte of a line end, since the first ends a record.
+    fn skip_line_ends(&mut self) -> io::Result<()> {
+        loop {
+            let input = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            let ends = &input[..input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()];
+            let (n, is_over) = (ends.len(), ends.len() < input.len() || input.is_empty());
+            self.skipped += ends.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+            self.reader.consume(n);
+            if is_over {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads a record; gives its length, of which nothing is kept when it is above `limit`.
@@ -437,7 +455,6 @@ impl Csv {
             };
             let (output, ends) = (&mut self.output[n_output..], &mut self.ends[n_ends..]);
             let (result, n_in, n_out, n_end) = self.core.read_record(input, output, ends);
-            self.last = input[..n_in].last().copied().unwrap_or(self.last);
             self.reader.consume(n_in);
             n_output += n_out;
             n_ends += n_end;

@@ -144,10 +144,15 @@ fn csv_is_read_with_quotes_and_line_feeds() {
         assert_eq!(dropped, [(5, "bad_csv"), (6, "no_reference")]);
         assert!(ingest.dropped()[0].reason.detail.contains("2 fields, the header 4"));
     }
-    // Line ends of two bytes count once.
-    let csv = "question,answer\r\na,1\r\nshort\r\n\"two\r\nlines\",2\r\nshort\r\n";
-    let ingest = Case::new(&[("b.csv", csv.as_bytes())]).open().unwrap();
-    assert_eq!(ingest.dropped().iter().map(|dropped| dropped.line).collect::<Vec<_>>(), [3, 6]);
+    // Line ends of two bytes count once, empty lines too.
+    for (csv, lines) in [
+        ("question,answer\r\na,1\r\nshort\r\n\"two\r\nlines\",2\r\nshort\r\n", [3, 6]),
+        ("question,answer\n\nshort\na,1\n\n\nshort", [3, 7]),
+        ("question,answer\r\n\r\nshort\r\na,1\r\nshort\r\n", [3, 5]),
+    ] {
+        let ingest = Case::new(&[("b.csv", csv.as_bytes())]).open().unwrap();
+        assert_eq!(ingest.dropped().iter().map(|dropped| dropped.line).collect::<Vec<_>>(), lines);
+    }
 }
 
 #[test]
