@@ -150,7 +150,6 @@ impl From<RunError> for CommandError {
         match error {
             RunError::Ledger(error) => error.into(),
             RunError::Table(error) => error.into(),
-            RunError::Io { path, source } => Self::io(&path, &source),
             RunError::Size(_) => Self::usage(error.to_string()).hint("`sample.size` says how many"),
             RunError::Select(error) => error.into(),
             RunError::NoLevels(_) => Self::usage(format!("sample: {error}")),

@@ -102,8 +102,15 @@ pub(crate) struct Configured {
 /// Reads a config file and applies the overrides of the command line.
 pub(crate) fn configure(path: &Path, args: &CommonArgs) -> Result<Configured, CommandError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CommandError::usage(format!("config {}: {error}", path.display()))
-            .hint("`gradus init` writes one; `--config FILE` names another")
+        let error = CommandError::usage(format!("config {}: {error}", path.display()))
+            .hint("`gradus init` writes one; `--config FILE` names another");
+        let copy = args.folder().join("gradus.yaml");
+        if copy.exists() {
+            let what = "holds the settings of that run; its relative paths start where the original config lay";
+            error.hint(format!("{} {what}", copy.display()))
+        } else {
+            error
+        }
     })?;
     let base = path.parent().map(Path::to_owned).unwrap_or_default();
     let mut config = configure_text(&text, args).map_err(|mut error| {
@@ -192,6 +199,15 @@ pub(crate) enum Asks {
     WhereMissing,
     /// Yes.
     Anybody,
+}
+
+/// Which bank a command may bring to a run directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bank {
+    /// Any: what is new is asked about.
+    Any,
+    /// That of the run that is there, if one is.
+    OfRun,
 }
 
 /// The stages of a config with the models that they ask.
@@ -321,6 +337,19 @@ fn recorded_ratings(
     base: &Path,
     roles: &HashMap<Source, Role>,
 ) -> Result<Vec<Arc<RecordedRatings>>, CommandError> {
+    let mut recorded: Vec<&Identity> = Vec::new();
+    for role in roles.iter().filter(|(source, _)| source.teacher().is_some()).map(|(_, role)| role) {
+        let identity = role.model.identity();
+        let is_other = |other: &&Identity| other.name == identity.name && **other != *identity;
+        if role.model.recording().is_some() && recorded.iter().any(is_other) && !config.annotate.recorded.is_empty() {
+            let name = &identity.name;
+            return Err(CommandError::usage(format!(
+                "`annotate.recorded` cannot tell two recordings of `{name}` apart"
+            ))
+            .hint("import their files together: then one recording holds all answers of a teacher"));
+        }
+        recorded.push(identity);
+    }
     let open = |file: &PathBuf| {
         let path = base.join(file);
         let mut ratings = RecordedRatings::open(&path).map_err(|error| {
@@ -414,8 +443,12 @@ impl Session {
         args: &CommonArgs,
         until: Until,
         asks: Asks,
+        bank: Bank,
     ) -> Result<Self, CommandError> {
         let ingest = read_bank(&configured, args)?;
+        if bank == Bank::OfRun {
+            check_bank(&ingest, folder)?;
+        }
         players(&configured.config, until)?;
         std::fs::create_dir_all(folder).map_err(|error| CommandError::io(folder, &error))?;
         let lock = lock(folder)?;
@@ -457,26 +490,6 @@ impl Session {
         Ok(Self { folder: folder.to_owned(), configured, ingest, plan, ledger, offline, runtime, world, _lock: lock })
     }
 
-    /// Whether an earlier run left nothing to be asked.
-    pub(crate) fn is_answered(&self, until: Until) -> Result<bool, CommandError> {
-        answered(&self.configured, &self.plan, until, &self.ingest, &self.ledger)
-    }
-
-    /// Questions of the bank that the tables of the last run lack, and those of the tables that the bank lacks; none
-    /// before the first run, and of a table that cannot be read: the run makes it anew.
-    pub(crate) fn other_questions(&self) -> Result<Option<(usize, usize)>, CommandError> {
-        let mut there = HashSet::new();
-        let found = gradus::tables::each::<QuestionRow>(&self.tables(), |row| there.extend([row.question_id]));
-        if !found.is_ok_and(|found| found) {
-            return Ok(None);
-        }
-        let mut n_new = 0;
-        for question in self.ingest.questions() {
-            n_new += usize::from(!there.remove(&question?.id.to_string()));
-        }
-        Ok(Some((n_new, there.len())))
-    }
-
     /// Folder of the tables.
     pub(crate) fn tables(&self) -> PathBuf {
         self.folder.join("tables")
@@ -497,6 +510,7 @@ impl Session {
         let ran = self.asking(|driver, runtime| {
             let run = Run {
                 tables: tables.clone(),
+                last: self.tables(),
                 config: &self.configured.config,
                 plan: &self.plan,
                 driver,
@@ -582,6 +596,28 @@ fn same_connection(one: &ModelConfig, other: &ModelConfig) -> bool {
     let connection =
         |model: &ModelConfig| ModelConfig { system: None, extra: serde_json::Map::new(), price: None, ..model.clone() };
     connection(one) == connection(other)
+}
+
+/// Refuses a bank with other questions than the tables of a run have. Where there are none, or none that can be read, the
+/// run makes them.
+fn check_bank(ingest: &Ingest, folder: &Path) -> Result<(), CommandError> {
+    let mut there = HashSet::new();
+    let found = gradus::tables::each::<QuestionRow>(&folder.join("tables"), |row| there.extend([row.question_id]));
+    if !found.is_ok_and(|found| found) {
+        return Ok(());
+    }
+    let mut n_new = 0;
+    for question in ingest.questions() {
+        n_new += usize::from(!there.remove(&question?.id.to_string()));
+    }
+    if n_new == 0 && there.is_empty() {
+        return Ok(());
+    }
+    let (folder, n_gone) = (folder.display(), there.len());
+    let message = format!("the bank has {n_new} questions that the run in {folder} lacks, and lacks {n_gone} of its");
+    Err(CommandError::usage(message)
+        .hint("name the config of that run with `--config`, and its `--limit`")
+        .hint("`gradus run` asks about new questions"))
 }
 
 fn answered(

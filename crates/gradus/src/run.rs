@@ -7,7 +7,6 @@ mod plan;
 mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Runtime;
@@ -33,7 +32,7 @@ use crate::score::{Bounds, Scored, Scorer};
 use crate::select::pass::{Pass, SelectError, Unfinished};
 use crate::tables::{
     AttemptRow, CotRow, DroppedRow, LevelRow, QuestionRow, RatingRow, SampleRow, ScoreRow, StudentFitRow, TableError,
-    TableWriter, VerdictRow, each,
+    TableWriter, VerdictRow, clear, each,
 };
 use crate::verdict::Verdict;
 use crate::work::{Answered, Next, Reason};
@@ -135,14 +134,6 @@ pub enum RunError {
     /// Nothing could be selected.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// A file of the run directory could not be written.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The bank could not be read.
     #[error("{0}")]
     Questions(String),
@@ -164,6 +155,8 @@ pub type RunObserver<'a> = &'a (dyn Fn(Phase, Event<'_>) + Send + Sync);
 pub struct Run<'a, W> {
     /// Folder of the tables.
     pub tables: PathBuf,
+    /// Folder of the tables of the last run, which tell what is new; it may be the same.
+    pub last: PathBuf,
     /// Settings.
     pub config: &'a Config,
     /// Resolved stages.
@@ -211,6 +204,9 @@ impl Shared {
     }
 }
 
+/// Why drawn questions leave where nothing can be selected.
+const SELECTION_REFUSED: &str = "selection_refused";
+
 impl<W: World> Run<'_, W> {
     /// Runs every stage up to `until`. Questions come in bank order; `rows` are what ingest left out.
     pub fn run<E: std::fmt::Display>(
@@ -221,7 +217,7 @@ impl<W: World> Run<'_, W> {
     ) -> Result<Ran, RunError> {
         let mut ran = Ran::default();
         let last = self.last_questions();
-        self.clear_tables()?;
+        clear(&self.tables)?;
         let now = self.write_questions(questions)?;
         ran.n_questions = now.len() as u64;
         ran.since_last = last.map(|last| (now.difference(&last).count() as u64, last.difference(&now).count() as u64));
@@ -320,22 +316,10 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
-    fn clear_tables(&self) -> Result<(), RunError> {
-        let io = |source| RunError::Io { path: self.tables.clone(), source };
-        std::fs::create_dir_all(&self.tables).map_err(io)?;
-        for entry in std::fs::read_dir(&self.tables).map_err(io)? {
-            let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == "parquet" || extension == "partial") {
-                std::fs::remove_file(&path).map_err(|source| RunError::Io { path: path.clone(), source })?;
-            }
-        }
-        Ok(())
-    }
-
     /// The questions of the last run; none if its table is not there or not whole.
     fn last_questions(&self) -> Option<HashSet<QuestionId>> {
         let mut last = HashSet::new();
-        let there = each::<QuestionRow>(&self.tables, |row| last.extend(QuestionId::parse(&row.question_id)));
+        let there = each::<QuestionRow>(&self.last, |row| last.extend(QuestionId::parse(&row.question_id)));
         there.is_ok_and(|there| there).then_some(last)
     }
 
@@ -564,6 +548,14 @@ impl<W: World> Run<'_, W> {
             Err(error @ (SelectError::Table(_) | SelectError::OutOfStep { .. })) => return Err(error.into()),
             // All that was paid for is there, and can be looked at.
             Err(refused) => {
+                let reason = Reason::new(SELECTION_REFUSED, refused.to_string());
+                for question in questions(&self.tables)? {
+                    let id = question?.id;
+                    let is_gone = |id: &str| unfinished.get(id) == Some(&Unfinished::Gone);
+                    if drawn.contains_key(&id) && !is_gone(&id.to_string()) {
+                        shared.drop(id.to_string(), "question", "select", &reason)?;
+                    }
+                }
                 ran.refused = Some(refused);
                 return Ok(());
             }

@@ -690,6 +690,39 @@ pub fn path<R: Row>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))
 }
 
+/// Removes the tables of a folder, whole ones and half ones; what else lies there stays. Makes the folder if there is none.
+///
+/// # Errors
+/// If a file cannot be removed, or the folder cannot be made.
+pub fn clear(folder: &Path) -> Result<(), TableError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| TableError::Io { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    for entry in std::fs::read_dir(folder).map_err(io(folder))? {
+        let path = entry.map_err(io(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "parquet" || extension == "partial") {
+            std::fs::remove_file(&path).map_err(io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the tables of one folder in the place of those of another, and removes the emptied folder.
+///
+/// # Errors
+/// If a file cannot be moved or removed.
+pub fn replace(folder: &Path, with: &Path) -> Result<(), TableError> {
+    let io = |source| TableError::Io { path: with.to_owned(), source };
+    clear(folder)?;
+    for entry in std::fs::read_dir(with).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        std::fs::rename(entry.path(), folder.join(entry.file_name())).map_err(io)?;
+    }
+    std::fs::remove_dir(with).map_err(io)
+}
+
 /// Takes every row of a table; says whether there is one: a stage that was not reached leaves none.
 pub fn each<R: Row>(folder: &Path, mut take: impl FnMut(R)) -> Result<bool, TableError> {
     if !path::<R>(folder).exists() {

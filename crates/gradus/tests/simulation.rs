@@ -417,7 +417,15 @@ fn tables_of<W: World>(
         offline: false,
         stop,
     };
-    let run = Run { tables: folder.to_owned(), config, plan: &plan, driver, runtime, observer: &|_, _| {} };
+    let run = Run {
+        tables: folder.to_owned(),
+        last: folder.to_owned(),
+        config,
+        plan: &plan,
+        driver,
+        runtime,
+        observer: &|_, _| {},
+    };
     run.run(bank(config.seed).into_iter().map(Ok::<_, String>), Vec::new(), until).unwrap()
 }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::commands::{estimate, run};
 use crate::error::{CommandError, Kind};
 use crate::progress::Progress;
-use crate::session::{self, Asks, CommonArgs, Configured, Session};
+use crate::session::{self, Asks, Bank, CommonArgs, Configured, Session};
 use preset::Preset;
 
 mod preset;
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     }
     let out = args.out.clone().unwrap_or_else(|| folder.clone());
     let shuffle = args.shuffle_options || args.preset.is_some_and(Preset::shuffles);
-    let session = Session::open(configured, &folder, common, Until::Grade, Asks::Anybody)?;
+    let session = Session::open(configured, &folder, common, Until::Grade, Asks::Anybody, Bank::Any)?;
     std::fs::create_dir_all(&out).map_err(|error| CommandError::io(&out, &error))?;
     session.freeze(&out.join("evaluate.yaml"))?;
     let summary = ask(&session, &out, shuffle, common)?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::commands::run;
 use crate::error::CommandError;
 use crate::progress::Progress;
-use crate::session::{self, Asks, CommonArgs, Configured, RunArgs, Session};
+use crate::session::{self, Asks, Bank, CommonArgs, Configured, RunArgs, Session};
 
 /// Judge again what was answered, by the rules of today; asks no model
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ fn judge(configured: Configured, folder: &Path, common: &CommonArgs) -> Result<(
     let until = until(&configured);
     let tables = folder.join("tables");
     let before = verdicts(&tables)?;
-    let session = Session::open(configured, folder, common, until, Asks::Nobody)?;
+    let session = Session::open(configured, folder, common, until, Asks::Nobody, Bank::Any)?;
     let ran = run::judged(&session, until, common)?;
     let after = verdicts(&tables)?;
 
@@ -84,7 +84,7 @@ fn diff(configured: Configured, folder: &Path, common: &CommonArgs) -> Result<()
     let until = until(&configured);
     let tables = folder.join("tables");
     let (before, kept_before) = (verdicts(&tables)?, kept(&tables)?);
-    let session = Session::open(configured, folder, common, until, Asks::Nobody)?;
+    let session = Session::open(configured, folder, common, until, Asks::Nobody, Bank::Any)?;
     let today = PathBuf::from(format!("{}.diff", tables.display()));
     let ran = session.run_into(today.clone(), until, &Progress::new(common.quiet || common.json));
     let found = verdicts(&today).and_then(|after| Ok((after, kept(&today)?)));

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use gradus::run::Until;
 
-use crate::commands::run::{self, Bank};
+use crate::commands::run;
 use crate::error::CommandError;
 use crate::prices;
-use crate::session::{self, CommonArgs, Configured};
+use crate::session::{self, Bank, CommonArgs, Configured};
 
 /// Run the whole job on the built-in bank with the built-in model: no server, no key
 #[derive(clap::Args)]

@@ -5,9 +5,9 @@ use gradus::config::Config;
 use gradus::metrics::Metrics;
 use gradus::run::Until;
 
-use crate::commands::run::{self, Bank};
+use crate::commands::run;
 use crate::error::CommandError;
-use crate::session::{self, RunArgs};
+use crate::session::{self, Bank, RunArgs};
 
 /// Have another judge rate the chains of thought of a run, and say how far the two agree
 ///
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         ))
         .hint("name its directory with `--run-dir`, or finish it with `gradus run`"));
     }
-    run::stages(configured, &folder, &common, Until::Select, Bank::AsThere)?;
+    run::stages(configured, &folder, &common, Until::Select, Bank::OfRun)?;
     if common.json {
         return Ok(());
     }

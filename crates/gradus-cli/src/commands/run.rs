@@ -10,8 +10,7 @@ use gradus::metrics::{LayerFact, LedgerFacts, Metrics, ModelFact, Partial, Promp
 use gradus::report;
 use gradus::run::{Ran, Until};
 use gradus::score::How;
-use gradus::select::pass::{Pass, SelectError};
-use gradus::tables::{QuestionRow, SelectionRow, path};
+use gradus::tables::{QuestionRow, SelectionRow, path, replace};
 use gradus::usage;
 use gradus::work::Reason;
 use gradus_model::Identity;
@@ -22,7 +21,7 @@ use serde_json::json;
 use crate::commands::{estimate, export, why};
 use crate::error::{CommandError, Kind};
 use crate::progress::Progress;
-use crate::session::{self, AskArgs, Asks, CommonArgs, Configured, Session};
+use crate::session::{self, AskArgs, Asks, Bank, CommonArgs, Configured, Session};
 
 /// Reasons that mean an item was lost to an error, not to its own merit.
 pub(crate) const LOST: [&str; 6] =
@@ -30,15 +29,6 @@ pub(crate) const LOST: [&str; 6] =
 
 /// Questions shown by `--verbose`.
 const SHOWN: usize = 10;
-
-/// Which bank a command may bring to a run directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bank {
-    /// Any: what is new is asked about.
-    Any,
-    /// That of the run that is there, if one is.
-    AsThere,
-}
 
 /// Runs the stages up to one and says what came of it, or only what it would ask.
 pub(crate) fn run(args: &AskArgs, until: Until) -> Result<(), CommandError> {
@@ -89,20 +79,8 @@ pub(crate) fn stages(
     until: Until,
     bank: Bank,
 ) -> Result<Ran, CommandError> {
-    let session = Session::open(configured, folder, args, until, Asks::WhereMissing)?;
+    let session = Session::open(configured, folder, args, until, Asks::WhereMissing, bank)?;
     let config = &session.configured.config;
-    if bank == Bank::AsThere
-        && let Some((n_new, n_gone)) = session.other_questions()?
-        && (n_new, n_gone) != (0, 0)
-    {
-        let folder = folder.display();
-        let message =
-            format!("the bank has {n_new} questions that the run in {folder} lacks, and lacks {n_gone} of its");
-        return Err(CommandError::usage(message)
-            .hint("name the config of that run with `--config`, and its `--limit`")
-            .hint("`gradus run` asks about new questions"));
-    }
-    check_selection(&session, until)?;
     if until >= Until::Select {
         export::check(config, &session.configured.base)?;
     }
@@ -112,9 +90,6 @@ pub(crate) fn stages(
         .then(|| export::write(folder, &session.configured.base, config, &metrics))
         .transpose()?;
     close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
-    if let Some(refused) = ran.refused.take() {
-        return Err(refused.into());
-    }
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));
     }
@@ -124,6 +99,9 @@ pub(crate) fn stages(
              nothing recorded is asked or paid again",
         ));
     }
+    if let Some(refused) = ran.refused.take() {
+        return Err(refused.into());
+    }
     let n_lost: u64 =
         ran.dropped.iter().filter(|((_, reason), _)| LOST.contains(&reason.as_str())).map(|(_, n)| n).sum();
     if n_lost > 0 {
@@ -131,26 +109,6 @@ pub(crate) fn stages(
         return Err(CommandError::new(Kind::ItemsLost, message).hint("the same command asks for them again"));
     }
     Ok(ran)
-}
-
-/// Refuses a selection that is impossible before it takes the place of the one that is there: where nothing but
-/// `select` was changed, the tables already tell.
-fn check_selection(session: &Session, until: Until) -> Result<(), CommandError> {
-    let (tables, config) = (session.tables(), &session.configured.config);
-    if until < Until::Select || !path::<SelectionRow>(&tables).exists() {
-        return Ok(());
-    }
-    let former = std::fs::read_to_string(session.folder.join("gradus.yaml")).ok();
-    let former = former.and_then(|yaml| Config::read(&yaml, &[]).ok());
-    if !former.is_some_and(|former| Config { select: config.select.clone(), ..former } == *config) {
-        return Ok(());
-    }
-    match Pass::new(&tables, config, &config.select) {
-        // A table that cannot be read is made anew.
-        Ok(_) | Err(SelectError::Table(_) | SelectError::OutOfStep { .. }) => Ok(()),
-        Err(refused) if session.is_answered(until)? => Err(refused.into()),
-        Err(_) => Ok(()),
-    }
 }
 
 /// Runs the stages of an offline session and writes everything that follows.
@@ -171,14 +129,42 @@ pub(crate) fn judged(session: &Session, until: Until, args: &CommonArgs) -> Resu
 /// Runs the stages of a session, and writes tables and figures.
 fn derive(session: &Session, until: Until, args: &CommonArgs) -> Result<(Ran, Metrics), CommandError> {
     let progress = Progress::new(args.quiet || args.json);
-    session.freeze(&session.folder.join("gradus.yaml"))?;
-    let ran = session.run(until, &progress)?;
+    let ran = run_beside(session, until, &progress)?;
     let config = &session.configured.config;
     let mut metrics = Metrics::of(&session.folder, config, facts(session)?, ledger_facts(session, &ran)?)?;
     metrics.partial = partial(&ran, config);
     metrics.ability.clone_from(&ran.ability);
     session::write(&session.folder.join("metrics.json"), metrics.to_json().as_bytes())?;
     Ok((ran, metrics))
+}
+
+/// Runs the stages. Where a selection is there already, the new tables are made beside the former ones and take their
+/// place only if something could be selected: a selection that is refused leaves all as it was.
+fn run_beside(session: &Session, until: Until, progress: &Progress) -> Result<Ran, CommandError> {
+    let (tables, frozen) = (session.tables(), session.folder.join("gradus.yaml"));
+    let beside = session.folder.join("tables.new");
+    let failed = |error: std::io::Error| CommandError::io(&beside, &error);
+    if beside.exists() {
+        std::fs::remove_dir_all(&beside).map_err(failed)?;
+    }
+    if until < Until::Select || !path::<SelectionRow>(&tables).exists() {
+        session.freeze(&frozen)?;
+        return session.run(until, progress);
+    }
+    let ran = session.run_into(beside.clone(), until, progress);
+    let refused = match ran {
+        Ok(Ran { refused: None, .. }) => {
+            session.freeze(&frozen)?;
+            replace(&tables, &beside)?;
+            return ran;
+        }
+        Ok(Ran { ended: Some((phase, ended)), .. }) => session::ended_early(phase, &ended),
+        Ok(Ran { refused: Some(refused), .. }) => refused.into(),
+        Err(error) => error,
+    };
+    // It may not have come so far.
+    drop(std::fs::remove_dir_all(&beside));
+    Err(refused)
 }
 
 /// The budget that ended a run, if one did.

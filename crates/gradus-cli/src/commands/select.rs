@@ -9,14 +9,14 @@ use gradus::select::compare::{Column, Compared, UNGRADED, compare};
 use gradus::stats::Spread;
 use gradus::tables::CotRow;
 
-use crate::commands::run::{self, Bank};
+use crate::commands::run;
 use crate::error::CommandError;
-use crate::session::{AskArgs, Past};
+use crate::session::{AskArgs, Bank, Past};
 
 /// Choose which chains of thought are kept
 ///
-/// On a finished run nobody is asked, and no server has to be there: the tables are selected from anew. A bank with
-/// other questions than that run's is refused.
+/// On a finished run nobody is asked: the tables are selected from anew, and where nothing is left to be asked no server
+/// has to be there. A bank with other questions than that run's is refused.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -34,7 +34,7 @@ fn rule(text: &str) -> Result<SelectBy, String> {
 
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     if args.compare.is_empty() {
-        return run::within(&args.ask, Until::Select, Bank::AsThere);
+        return run::within(&args.ask, Until::Select, Bank::OfRun);
     }
     let common = &args.ask.run.common;
     let past = Past::open(&common.folder(), &common.set)?;

@@ -1,6 +1,6 @@
 //! Ratings that came with imported chains of thought, read back from `ratings.jsonl`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::{ImportError, Rating};
@@ -159,7 +159,7 @@ impl RecordedRatings {
 
     /// How many of them were found to be about an answer of a recorded teacher.
     pub fn n_placed(&self) -> usize {
-        self.places.len()
+        self.places.values().collect::<HashSet<_>>().len()
     }
 
     /// Whether none is.
