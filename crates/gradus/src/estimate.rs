@@ -9,6 +9,7 @@ use gradus_model::{Completion, Finish, Identity, ScoreForm, Usage};
 use serde::Serialize;
 
 use crate::annotate::{self, Annotate};
+use crate::attempt::Source;
 use crate::config::{Calls, Config, Cuts, Price};
 use crate::derive::{Derived, derive, missing};
 use crate::distil;
@@ -283,6 +284,7 @@ impl<'a> Tally<'a> {
     ) -> Result<bool, LedgerError> {
         let mut answers = Vec::new();
         let mut assumed: HashSet<u32> = HashSet::new();
+        let mut to_come: HashSet<(Source, u32)> = HashSet::new();
         let mut n_rounds = 0;
         self.to_come = [0.0; 2];
         loop {
@@ -298,7 +300,8 @@ impl<'a> Tally<'a> {
                     Task::Generate(generation) => {
                         assumed.insert(work.slot.attempt);
                         let mean = self.means.get(&(false, generation.model.clone())).map(|mean| mean[1]);
-                        self.to_come[0] += f64::from(u8::from(n_parts_ahead(&work) == 0));
+                        let is_new = to_come.insert((work.slot.source, work.slot.attempt));
+                        self.to_come[0] += f64::from(u8::from(is_new));
                         self.to_come[1] += mean.unwrap_or(f64::from(generation.sampling.max_tokens));
                         // What grows in no round is not gone on with.
                         Outcome::Completed(truncated(&SOME_ATTEMPT.repeat(n_parts_ahead(&work) as usize + 1)))
@@ -341,8 +344,10 @@ impl<'a> Tally<'a> {
         };
         let mean = self.means.get(&(scores, identity.clone()));
         let unwritten = if assumed { self.unwritten } else { Unwritten::default() };
-        let prompt = mean.map_or_else(|| self.prompt_tokens(identity, &texts) + unwritten.tokens, |mean| mean[0]);
-        let prompt = n_readings * (prompt + f64::from(n_parts_ahead(work)) * f64::from(most));
+        // What was read before holds every reading.
+        let unread = || n_readings * (self.prompt_tokens(identity, &texts) + unwritten.tokens);
+        let prompt = mean.map_or_else(unread, |mean| mean[0]);
+        let prompt = prompt + f64::from(n_parts_ahead(work)) * f64::from(most);
         let sums = self.models.entry((scores, identity.name.clone(), identity.revision.clone())).or_default();
         sums.requests[1] += unwritten.requests;
         sums.prompt_tokens[1] += unwritten.requests * prompt;

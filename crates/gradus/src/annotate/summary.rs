@@ -217,32 +217,29 @@ fn summarise(
     ratings: &[RatingRow],
     fit: Option<StudentFitRow>,
 ) -> AnnotationRow {
-    let mut judges: Vec<&str> = Vec::new();
     // Ratings that came with the chain of thought go before those of the judge.
-    let mut of = |what: &str| {
+    let of = |what: &str| {
         let by = |role: &str, calls: &str| -> Vec<&RatingRow> {
             let own = ratings.iter().filter(|row| row.what == what && row.role == role && row.calls == calls);
             own.filter(|row| row.value.is_some()).collect()
         };
         let recorded = by("recorded", "recorded");
         let counted = if recorded.is_empty() { by("judge", config.calls.name()) } else { recorded };
-        judges.extend(counted.iter().map(|row| row.judge.as_str()));
-        Summary::of(&counted.iter().filter_map(|row| row.value).collect::<Vec<_>>())
+        let judge = counted.first().map(|row| row.judge.as_str());
+        (Summary::of(&counted.iter().filter_map(|row| row.value).collect::<Vec<_>>()), judge)
     };
-    let (rv, rv_fit, cd) = (of("rv"), of("rv_fit"), of("cd"));
+    let ((rv, by_rv), (rv_fit, by_fit), (cd, by_cd)) = (of("rv"), of("rv_fit"), of("cd"));
     let process = ratings.iter().find(|row| row.what == "process" && row.role == "judge");
-    judges.extend(process.map(|row| row.judge.as_str()));
+    // Both scores count in a distance: it is the same judge only where both are by the same.
+    let judge = match (by_rv, by_cd) {
+        (Some(rv), Some(cd)) if rv != cd => Some(format!("{rv}, {cd}")),
+        (one, other) => one.or(other).or(by_fit).or(process.map(|row| row.judge.as_str())).map(str::to_owned),
+    };
     let process = process.map(|row| match row.value {
         Some(1.0) => "sound",
         Some(_) => "flawed",
         None => "undecided",
     });
-    let mut judge: Vec<&str> = Vec::new();
-    for name in judges {
-        if !judge.contains(&name) {
-            judge.push(name);
-        }
-    }
     let length = match cot.completion_tokens.filter(|_| scale.counted) {
         Some(tokens) => tokens,
         None => characters(&cot) as i64,
@@ -257,7 +254,7 @@ fn summarise(
         attempt: cot.attempt,
         length,
         length_unit: if scale.counted { "tokens" } else { "characters" }.to_owned(),
-        judge: (!judge.is_empty()).then(|| judge.join(", ")),
+        judge,
         rv: rv.mean,
         rv_spread: rv.spread,
         n_rv: rv.n,

@@ -42,12 +42,15 @@ pub(super) fn choose(config: &Pairs, seed: u64, asked: &Asked) -> Result<Vec<Pai
         ChosenFrom::Correct => sound.clone(),
     };
     chosen.sort_by_key(|&at| (if is_kept(at) { asked.cot(at).selection.rank } else { None }, key(at)));
-    let any_too_long = || asked.places().any(|at| asked.is_too_long(at));
+    let too_long = || asked.places().filter(|&at| asked.is_too_long(at));
     if chosen.is_empty() {
-        return Err(if any_too_long() { "too_long" } else { "no_chosen" });
+        let may_be = |at: usize| {
+            asked.cot(at).is_sound() && (config.chosen_from == ChosenFrom::Correct || asked.cot(at).selection.selected)
+        };
+        return Err(if too_long().any(may_be) { "too_long" } else { "no_chosen" });
     }
     if said.len() == 1 {
-        return Err(if any_too_long() { "too_long" } else { "no_sibling" });
+        return Err(if too_long().next().is_some() { "too_long" } else { "no_sibling" });
     }
     let mut pairs: Vec<Pair> = Vec::new();
     for &by in &config.rejected_by {
