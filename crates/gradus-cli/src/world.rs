@@ -149,6 +149,10 @@ impl World for LiveWorld {
         since.map_or(0, |since| since.as_millis() as i64)
     }
 
+    fn wind_down(&self) {
+        self.roles.values().for_each(|role| role.model.wind_down());
+    }
+
     fn cost(&self, work: &Work, usage: &Usage) -> Option<f64> {
         if matches!(work.task, Task::Execute(_)) {
             return None;

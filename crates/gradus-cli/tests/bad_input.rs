@@ -456,6 +456,30 @@ fn a_run_directory_in_use_is_refused_and_free_again_afterwards() {
 }
 
 #[test]
+fn one_interrupt_begins_nothing_more_and_loses_nothing() {
+    let desk = Desk::new();
+    let slow = desk.mock(&["--latency-ms", "300"]);
+    let model = slow.model("m");
+    // 60 requests wait for one place.
+    let student = format!("student={{model: \"{model}\", concurrency: 1}}");
+    let asked = ["--set", &student, "--set", &format!("teacher={model}"), "--set", "probe.attempts=20"];
+    let mut run = desk.command(&asked).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    while desk.verified().is_none_or(|report| report["attempts"] == 0) {
+        assert!(run.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let before = slow.stats()["requests"].as_u64().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&run), rustix::process::Signal::INT).unwrap();
+    let mut told = String::new();
+    run.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130), "{told}");
+    let after = slow.stats()["requests"].as_u64().unwrap();
+    // Some of the time between the count and the signal is the machine's.
+    assert!(after <= before + 10 && after < 40, "{before} requests before it was interrupted, {after} in the end");
+    assert_eq!(desk.recorded(), after, "what was begun is recorded");
+}
+
+#[test]
 fn a_ledger_of_another_version_or_kind_is_left_alone() {
     let desk = Desk::new();
     desk.made(&[]);

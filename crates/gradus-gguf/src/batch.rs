@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use gradus_model::Sampling;
@@ -87,6 +88,8 @@ pub(crate) struct Batch {
     workers: Workers,
     isa: Isa,
     limits: Limits,
+    /// Set when nothing more is to be begun.
+    closing: Arc<AtomicBool>,
     waiting: VecDeque<Job>,
     active: Vec<Sequence>,
     /// Prompts that were read, the last used at the end.
@@ -142,9 +145,10 @@ impl Batch {
         workers: Workers,
         isa: Isa,
         limits: Limits,
+        closing: Arc<AtomicBool>,
     ) -> Self {
         let (waiting, active, prompts) = (VecDeque::new(), Vec::new(), VecDeque::new());
-        Self { transformer, tokenizer, workers, isa, limits, waiting, active, prompts }
+        Self { transformer, tokenizer, workers, isa, limits, closing, waiting, active, prompts }
     }
 
     /// Works until the other end of the channel is gone.
@@ -162,6 +166,9 @@ impl Batch {
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
                 }
+            }
+            if self.closing.load(Ordering::Relaxed) {
+                self.waiting.clear();
             }
             self.waiting.retain(Job::is_wanted);
             self.active.retain(|sequence| sequence.work.is_wanted());

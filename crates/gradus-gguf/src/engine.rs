@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use gradus_model::capability::{Capabilities, Support};
@@ -82,6 +83,8 @@ pub struct Engine {
     tokenizer: Arc<Tokenizer>,
     template: Option<Template>,
     jobs: mpsc::Sender<Job>,
+    /// Set when nothing more is to be begun.
+    closing: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -123,13 +126,14 @@ impl Engine {
             n_tokens: (config.n_cache_bytes / transformer.shape.n_cache_bytes() as u64) as usize,
         };
         let workers = Workers::new(config.n_threads)?;
-        let batch = Batch::new(transformer, Arc::clone(&tokenizer), workers, config.isa, limits);
+        let closing = Arc::new(AtomicBool::new(false));
+        let batch = Batch::new(transformer, Arc::clone(&tokenizer), workers, config.isa, limits, closing.clone());
         let (jobs, receiver) = mpsc::channel();
         std::thread::Builder::new()
             .name("gguf".into())
             .spawn(move || batch.run(&receiver))
             .map_err(|error| Error::Threads(error.to_string()))?;
-        Ok(Self { identity, info, n_context, tokenizer, template, jobs })
+        Ok(Self { identity, info, n_context, tokenizer, template, jobs, closing })
     }
 
     /// The model's tokenizer.
@@ -163,7 +167,7 @@ impl Engine {
         }
         let mut scores = vec![TokenScore { token: tokens[0], measured: None }];
         if tokens.len() > 1 {
-            scores.extend(self.measured(tokens.to_vec(), 1)?.await.map_err(|_| stopped())?);
+            scores.extend(self.measured(tokens.to_vec(), 1)?.await.map_err(|_| self.gone())?);
         }
         Ok(scores)
     }
@@ -188,7 +192,7 @@ impl Engine {
         }
         let (reply, answer) = oneshot::channel();
         self.send(Job::Watch(Watching { tokens, places, watched, reply }))?;
-        let rows = answer.await.map_err(|_| stopped())?;
+        let rows = answer.await.map_err(|_| self.gone())?;
         if rows.iter().flatten().any(|logprob| logprob.is_nan()) {
             return Err(self.broken());
         }
@@ -200,8 +204,18 @@ impl Engine {
         fault(FaultKind::BadRequest, message)
     }
 
+    /// Why a job was dropped. If not because nothing more is to be begun, its thread is gone, which only a bug can bring
+    /// about: nothing that is asked now will ever be answered.
+    pub(crate) fn gone(&self) -> Fault {
+        if self.closing.load(Ordering::Relaxed) {
+            fault(FaultKind::Stopped, "not begun: nothing more is begun".into())
+        } else {
+            fault(FaultKind::ModelNotFound, "the embedded engine has stopped working".into())
+        }
+    }
+
     fn send(&self, job: Job) -> Result<(), Fault> {
-        self.jobs.send(job).map_err(|_| stopped())
+        self.jobs.send(job).map_err(|_| self.gone())
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -247,7 +261,7 @@ impl Model for Engine {
         let (reply, answer) = oneshot::channel();
         let sampling = request.sampling.clone();
         self.send(Job::Write(Writing { prompt, sampling, seed: request.seed, n_most, reply }))?;
-        let Some(written) = answer.await.map_err(|_| stopped())? else {
+        let Some(written) = answer.await.map_err(|_| self.gone())? else {
             return Err(self.broken());
         };
         Ok(self.chat_json(request, n_prompt, &written))
@@ -261,6 +275,10 @@ impl Model for Engine {
     /// The same request gives the same bytes.
     async fn measure(&self, request: &Measure) -> Result<Raw, Fault> {
         self.token_scores(request).await.map(|scores| scores.to_raw())
+    }
+
+    fn wind_down(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Known without asking.
@@ -344,9 +362,4 @@ fn hash(paths: &[PathBuf]) -> Result<String, Error> {
 
 pub(crate) fn fault(kind: FaultKind, message: String) -> Fault {
     Fault { kind, message, status: None, retry_after: None, body: None }
-}
-
-/// Its thread is gone, which only a bug can bring about; nothing that is asked now will ever be answered.
-pub(crate) fn stopped() -> Fault {
-    fault(FaultKind::ModelNotFound, "the embedded engine has stopped working".into())
 }

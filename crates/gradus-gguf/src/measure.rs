@@ -3,7 +3,7 @@
 use gradus_model::measure::{self, StepSum, first_sign};
 use gradus_model::{Fault, FaultKind, Measure, TokenScores, Usage};
 
-use crate::engine::{Engine, Measured, TokenScore, fault, stopped};
+use crate::engine::{Engine, Measured, TokenScore, fault};
 
 impl Engine {
     /// What `Model::measure` answers, before it is written down.
@@ -37,11 +37,11 @@ impl Engine {
             n_read += seen.len();
             windows.push(Some(self.measured(seen, n_prompt + window.step.start - window.begin)?));
         }
-        let whole = self.finite(&whole.await.map_err(|_| stopped())?)?;
+        let whole = self.finite(&whole.await.map_err(|_| self.gone())?)?;
         let mut steps = Vec::with_capacity(windows.len());
         for window in windows {
             let tokens = match window {
-                Some(window) => self.finite(&window.await.map_err(|_| stopped())?)?,
+                Some(window) => self.finite(&window.await.map_err(|_| self.gone())?)?,
                 None => Vec::new(),
             };
             let logprob = tokens.iter().map(|token| f64::from(token.logprob)).sum();

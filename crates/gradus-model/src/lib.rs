@@ -176,6 +176,8 @@ pub enum FaultKind {
     BadRequest,
     /// A replay holds no answer for this question and attempt.
     NotRecorded,
+    /// Nothing was sent: the model was told to begin nothing more ([`Model::wind_down`]).
+    Stopped,
 }
 
 /// A failed try.
@@ -264,6 +266,10 @@ pub trait Model: Send + Sync {
     fn n_tokens(&self, _text: &str) -> Option<usize> {
         None
     }
+
+    /// Begins nothing more: what still waits for its turn fails with [`FaultKind::Stopped`], what is on its way comes to
+    /// its end. For models where nothing waits, nothing.
+    fn wind_down(&self) {}
 
     /// The recording that it answers from, if it is one.
     fn recording(&self) -> Option<&replay::Replay> {

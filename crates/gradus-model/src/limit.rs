@@ -69,6 +69,15 @@ pub struct Down {
     pub retry_after: Duration,
 }
 
+/// Why a request may not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// The endpoint is down.
+    Down(Down),
+    /// No more requests are to be begun.
+    Closed,
+}
+
 /// The limits of one endpoint and where they stand. Cheap to clone; clones share.
 #[derive(Debug, Clone)]
 pub struct Limiter(Arc<Shared>);
@@ -191,25 +200,28 @@ impl Limiter {
     /// Waits until a request of about this many tokens may be sent.
     ///
     /// # Errors
-    /// [`Down`] if the breaker is open and the one request that tried for all has failed.
-    pub async fn acquire(&self, tokens: u64) -> Result<Permit, Down> {
+    /// [`Denied`]: the breaker is open and the one request that tried for all has failed, or the limiter was closed.
+    pub async fn acquire(&self, tokens: u64) -> Result<Permit, Denied> {
         let shared = &self.0;
-        let slot = Arc::clone(&shared.slots).acquire_owned().await.expect("the semaphore is never closed");
+        let slot = Arc::clone(&shared.slots).acquire_owned().await.map_err(|_| Denied::Closed)?;
         let failed_tries = shared.lock().failed_tries;
         loop {
             let changed = shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
+            if shared.slots.is_closed() {
+                return Err(Denied::Closed);
+            }
             let wait = {
                 let mut state = shared.lock();
                 let now = Instant::now();
                 match state.breaker {
                     // Somebody tried while we waited, and failed: that holds for us too.
                     Breaker::Open { until, .. } if state.failed_tries > failed_tries => {
-                        return Err(Down {
+                        return Err(Denied::Down(Down {
                             failures: state.failures,
                             retry_after: until.saturating_duration_since(now),
-                        });
+                        }));
                     }
                     Breaker::Open { until, .. } if now < until => Some(until - now),
                     Breaker::Trying { .. } => None,
@@ -227,6 +239,12 @@ impl Limiter {
                 None => changed.await,
             }
         }
+    }
+
+    /// Lets no more request through, neither those that wait nor any to come. Those in flight go on.
+    pub fn close(&self) {
+        self.0.slots.close();
+        self.0.changed.notify_waiters();
     }
 
     /// Lowers the ceiling, as when a server tells how many slots it has.

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::capability::Capabilities;
 use crate::fault::{Said, duration, excerpt, seconds_checked};
-use crate::limit::{Limiter, Limits, Outcome, Permit};
+use crate::limit::{Denied, Limiter, Limits, Outcome, Permit};
 use crate::{Completion, Fault, FaultKind, Generate, Identity, Info, Measure, Message, Model, Raw, Score, Wire};
 
 /// A value that is never printed.
@@ -226,9 +226,12 @@ impl OpenAi {
 
     /// A place among the requests of this endpoint, for about so many tokens.
     async fn permit(&self, estimate: u64) -> Result<Permit, Fault> {
-        self.limiter.acquire(estimate).await.map_err(|down| {
-            let message = format!("{} is down: {} requests in a row failed", self.url(), down.failures);
-            Fault { retry_after: Some(down.retry_after), ..Fault::new(FaultKind::Transient, message) }
+        self.limiter.acquire(estimate).await.map_err(|denied| match denied {
+            Denied::Down(down) => {
+                let message = format!("{} is down: {} requests in a row failed", self.url(), down.failures);
+                Fault { retry_after: Some(down.retry_after), ..Fault::new(FaultKind::Transient, message) }
+            }
+            Denied::Closed => Fault::new(FaultKind::Stopped, "not sent: no more requests are begun"),
         })
     }
 
@@ -502,6 +505,10 @@ impl Model for OpenAi {
             self.limiter.lower_ceiling(slots as usize);
         }
         Ok(info)
+    }
+
+    fn wind_down(&self) {
+        self.limiter.close();
     }
 
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {

@@ -133,6 +133,10 @@ impl Model for Pool {
         replica.model.measure(request).await
     }
 
+    fn wind_down(&self) {
+        self.replicas.iter().for_each(|replica| replica.model.wind_down());
+    }
+
     /// What all replicas do.
     async fn capabilities(&self) -> Result<Capabilities, Fault> {
         let all = futures::future::try_join_all(self.replicas.iter().map(|replica| replica.model.capabilities()));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::FutureExt;
-use gradus_model::limit::{Down, Limiter, Limits, Outcome, Permit};
+use gradus_model::limit::{Denied, Down, Limiter, Limits, Outcome, Permit};
 use proptest::prelude::*;
 use tokio::time::{Instant, advance, timeout};
 
@@ -146,7 +146,7 @@ async fn the_breaker_lets_one_try_for_all_and_all_share_its_fate() {
         .collect();
     let mut down = 0;
     for task in waiting {
-        if let Err(Down { failures, retry_after }) = task.await.expect("no panic") {
+        if let Err(Denied::Down(Down { failures, retry_after })) = task.await.expect("no panic") {
             assert_eq!((failures, retry_after), (4, Duration::from_secs(2)));
             down += 1;
         }
@@ -240,4 +240,20 @@ proptest! {
         prop_assert!(all.iter().all(Option::is_some), "as many as the limit says");
         prop_assert!(limiter.acquire(1).now_or_never().is_none(), "and no more");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_limiter_lets_nobody_through_who_has_not_begun() {
+    let limiter = limiter(|limits| limits.start = 1);
+    let begun = permits(&limiter, 1).await;
+    let waiting = {
+        let limiter = limiter.clone();
+        tokio::spawn(async move { limiter.acquire(1).await.map(drop) })
+    };
+    tokio::task::yield_now().await;
+    limiter.close();
+    assert_eq!(waiting.await.expect("no panic"), Err(Denied::Closed));
+    assert_eq!((limiter.in_flight(), limiter.acquire(1).await.map(drop)), (1, Err(Denied::Closed)));
+    settle(begun, Outcome::Answered);
+    assert_eq!(limiter.in_flight(), 0);
 }

@@ -43,6 +43,9 @@ pub trait World: Send + Sync + 'static {
 
     /// US dollars for so many tokens of this work, if its price is known.
     fn cost(&self, work: &Work, usage: &Usage) -> Option<f64>;
+
+    /// Begins nothing more: work that still waits for its turn may fail with [`FaultKind::Stopped`].
+    fn wind_down(&self) {}
 }
 
 /// A piece of work with what the world needs beside it.
@@ -197,6 +200,8 @@ type Payload = Arc<(String, OnceLock<Vec<u8>>)>;
 
 /// What became of a piece of work in flight.
 enum Landed {
+    /// Never begun.
+    Left,
     Settled(Outcome),
     Failed(Reason, FaultKind),
     Fatal(Fault),
@@ -285,8 +290,14 @@ impl<W: World> Driver<W> {
                     let waiters = wanted.entry(asked.keys.attempt).or_default();
                     waiters.push((id, slot));
                     if waiters.len() == 1 {
-                        let settle =
-                            settle(self.world.clone(), self.ledger.clone(), self.config.clone(), asked, payload);
+                        let settle = settle(
+                            self.world.clone(),
+                            self.ledger.clone(),
+                            self.config.clone(),
+                            asked,
+                            payload,
+                            self.stop.clone(),
+                        );
                         flying.spawn(settle);
                     }
                 } else if !exhausted && *self.stop.borrow() == Stop::No {
@@ -311,6 +322,9 @@ impl<W: World> Driver<W> {
             }
             if driven.ended.is_some() {
                 waiting.clear();
+            }
+            if *self.stop.borrow() != Stop::No {
+                self.world.wind_down();
             }
             if *self.stop.borrow() == Stop::Now {
                 flying.shutdown().await;
@@ -351,6 +365,10 @@ impl<W: World> Driver<W> {
                     let source = wanted[&key][0].1.asked();
                     driven.failures.0.insert(key, (source, reason.clone()));
                     Outcome::Failed(reason)
+                }
+                Landed::Left => {
+                    wanted.remove(&key);
+                    continue;
                 }
                 Landed::Fatal(fault) => {
                     observer(Event::Fault(fault.kind));
@@ -458,6 +476,7 @@ async fn settle<W: World>(
     config: config::Driver,
     asked: Asked,
     payload: Payload,
+    mut stop: watch::Receiver<Stop>,
 ) -> (Key, Landed, Bill) {
     let key = asked.keys.attempt;
     let began = Instant::now();
@@ -499,6 +518,7 @@ async fn settle<W: World>(
         let reason = Reason::new(fault_name(fault.kind), fault.message.clone());
         match fault.kind {
             FaultKind::NotRecorded => return (key, Landed::Failed(reason, fault.kind), Bill::NOTHING),
+            FaultKind::Stopped => return (key, Landed::Left, Bill::NOTHING),
             FaultKind::Quota | FaultKind::Auth | FaultKind::ModelNotFound => {
                 let entry = Entry { request, attempt: None };
                 return (key, acknowledged(&ledger, entry, Landed::Fatal(fault)).await, Bill::NOTHING);
@@ -530,9 +550,19 @@ async fn settle<W: World>(
         if given_up || matches!(landed, Landed::Ledger(_)) {
             return (key, landed, Bill::NOTHING);
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = told_to_stop(&mut stop) => return (key, Landed::Left, Bill::NOTHING),
+        }
     }
     unreachable!("the loop has no end of its own")
+}
+
+/// Waits until the drive is to end; for ever if nobody is left to say so.
+async fn told_to_stop(stop: &mut watch::Receiver<Stop>) {
+    if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Waits until the entry is durable.
@@ -648,5 +678,6 @@ pub fn fault_name(kind: FaultKind) -> &'static str {
         FaultKind::ContentFiltered => "content_filtered",
         FaultKind::BadRequest => "bad_request",
         FaultKind::NotRecorded => "not_recorded",
+        FaultKind::Stopped => "stopped",
     }
 }
