@@ -6,6 +6,7 @@ macro_rules! println {
 }
 
 mod bank;
+mod cast;
 mod commands;
 mod error;
 mod hub;

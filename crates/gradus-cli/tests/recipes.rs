@@ -144,7 +144,7 @@ fn another_judge_is_asked_alone_and_decides_nothing() {
     // Neither a bank with other questions nor a folder without a run lets everybody be asked anew.
     let asked = server.stats()["requests"].clone();
     for (more, wanted) in
-        [(&["--limit", "30"][..], "10 questions that the run"), (&["-d", "elsewhere"], "no finished run")]
+        [(&["--limit", "30"][..], "10 questions are new, and 0 are gone"), (&["-d", "elsewhere"], "no finished run")]
     {
         let output = gradus(folder.path(), &[&arguments[..], more].concat());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -8,9 +8,10 @@ use gradus::run::Until;
 use gradus_model::Identity;
 use serde_json::json;
 
+use crate::cast::{self, Cast};
 use crate::error::CommandError;
 use crate::models::Env;
-use crate::session::{self, Cast, CommonArgs, Configured};
+use crate::session::{self, CommonArgs, Configured};
 
 /// Prints what the stages up to one would ask for in a run directory, which is neither made nor changed.
 pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, until: Until) -> Result<(), CommandError> {
@@ -18,7 +19,7 @@ pub(crate) fn run(configured: &Configured, folder: &Path, args: &CommonArgs, unt
     let runtime = session::runtime()?;
     let env = Env::read(configured.base.clone());
     let Cast { plan, roles } =
-        session::cast(configured, until, |role, model| session::name_role(role, model, &env, &runtime))?;
+        cast::cast(configured, until, |role, model| cast::name_role(role, model, &env, &runtime))?;
     let ledger = folder.join("ledger.sqlite");
     let reader = ledger.exists().then(|| Reader::open(&ledger)).transpose()?;
     let count = |model: &Identity, text: &str| {

@@ -94,7 +94,7 @@ fn show(compared: &Compared) {
     line("questions left out", &|column| column.dropped.values().sum::<u64>().to_string());
     let reasons: BTreeSet<&String> = rules.iter().flat_map(|column| column.dropped.keys()).collect();
     for reason in reasons {
-        line(reason, &|column| column.dropped.get(reason).copied().unwrap_or(0).to_string());
+        line(&format!("left out: {reason}"), &|column| column.dropped.get(reason).copied().unwrap_or(0).to_string());
     }
     if names.len() > 1 {
         println!("");
