@@ -275,25 +275,25 @@ impl Bakeoff {
     pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let unit = self.length_unit.replace('_', " ");
         let mut columns: Vec<(String, Vec<String>)> = Vec::new();
-        let mut row = |name: &str, cell: &dyn Fn(&Teacher) -> String| {
+        let mut column = |name: &str, cell: &dyn Fn(&Teacher) -> String| {
             columns.push((name.to_owned(), self.teachers.iter().map(cell).collect()));
         };
-        row("teacher", &|teacher| teacher.teacher.clone());
-        row("questions answered", &|teacher| teacher.n_questions.to_string());
-        row("attempts", &|teacher| teacher.n_attempts.to_string());
-        row("sound", &|teacher| teacher.n_sound.to_string());
-        row("yield (sound per attempt)", &|teacher| percent(&teacher.sound));
-        row("questions with a sound one", &|teacher| share(&teacher.solved));
-        row("cut off", &|teacher| percent(&teacher.truncated));
-        row("tokens per sound one", &|teacher| number_with(&teacher.tokens_per_sound, 0));
-        row("US dollars per sound one", &|teacher| number_with(&teacher.usd_per_sound, 5));
-        row(&format!("mean length, {unit}"), &|teacher| mean_of(&teacher.length, 0));
-        row("mean RV", &|teacher| mean_of(&teacher.rv, 2));
-        row("mean fused RV", &|teacher| mean_of(&teacher.s_rv, 2));
-        row("mean CD", &|teacher| mean_of(&teacher.cd, 2));
-        row("mean Rank-Surprisal Ratio (lower fits better)", &|teacher| mean_of(&teacher.rsr, 3));
-        row("mean Local Naturalness (higher fits better)", &|teacher| mean_of(&teacher.naturalness, 3));
-        row("share of those kept", &|teacher| share(&teacher.selected));
+        column("teacher", &|teacher| teacher.teacher.clone());
+        column("questions answered", &|teacher| teacher.n_questions.to_string());
+        column("attempts", &|teacher| teacher.n_attempts.to_string());
+        column("sound", &|teacher| teacher.n_sound.to_string());
+        column("yield (sound per attempt)", &|teacher| percent(&teacher.sound));
+        column("questions with a sound one", &|teacher| share(&teacher.solved));
+        column("cut off", &|teacher| percent(&teacher.truncated));
+        column("tokens per sound one", &|teacher| number_with(&teacher.tokens_per_sound, 0));
+        column("US dollars per sound one", &|teacher| number_with(&teacher.usd_per_sound, 5));
+        column(&format!("mean length, {unit}"), &|teacher| mean_of(&teacher.length, 0));
+        column("mean RV", &|teacher| mean_of(&teacher.rv, 2));
+        column("mean fused RV", &|teacher| mean_of(&teacher.s_rv, 2));
+        column("mean CD", &|teacher| mean_of(&teacher.cd, 2));
+        column("mean Rank-Surprisal Ratio (lower fits better)", &|teacher| mean_of(&teacher.rsr, 3));
+        column("mean Local Naturalness (higher fits better)", &|teacher| mean_of(&teacher.naturalness, 3));
+        column("share of those kept", &|teacher| share(&teacher.selected));
         columns.retain(|(_, cells)| cells.iter().any(|cell| cell != NOTHING));
         let of = |at: usize| columns.iter().map(|(_, cells)| cells[at].clone()).collect();
         let rows = (0..self.teachers.len()).map(of).collect();

@@ -373,8 +373,8 @@ impl<'a> Tally<'a> {
         sums.completion_tokens[1] += tries * n_answers * f64::from(judge.speaking.sampling.max_tokens);
     }
 
-    /// Adds the most that ratings of a question's chains of thought can need before those are written: as many as are
-    /// wanted of every teacher, each as long as its teacher's mean answer, or its limit.
+    /// Adds the most that ratings and measurements of a question's chains of thought can need before those are written:
+    /// as many as are wanted of every teacher, each as long as its teacher's mean answer, or its limit.
     fn add_unwritten_ratings(&mut self, plan: &Plan, question: &Question) {
         let Annotate { settings, raters, measurer, .. } = &plan.annotate;
         let per_rating = if settings.calls == Calls::Joint { 1 } else { settings.scores.len() as u32 };
@@ -388,26 +388,25 @@ impl<'a> Tally<'a> {
             to_come[0] += n_cots;
             to_come[1] += n_cots * mean.unwrap_or(f64::from(asker.sampling.max_tokens));
         }
-        let mut add = |identity: &Identity, words: f64, n_calls: f64, max_tokens: f64| {
-            let sums = self.models.entry((true, identity.name.clone(), identity.revision.clone())).or_default();
-            sums.requests[1] += n_calls * to_come[0];
-            sums.prompt_tokens[1] += n_calls * (to_come[0] * words + to_come[1]);
-            sums.completion_tokens[1] += n_calls * to_come[0] * max_tokens;
+        let [n_cots, n_tokens] = to_come;
+        let mut add = |model: &Identity, [requests, read, written]: [f64; 3]| {
+            let sums = self.models.entry((true, model.name.clone(), model.revision.clone())).or_default();
+            sums.requests[1] += requests;
+            sums.prompt_tokens[1] += read;
+            sums.completion_tokens[1] += written;
         };
         for rater in raters {
             let Speaking { model, sampling, tries, .. } = &rater.speaking;
             let words = tokens(self.count, model, &[&question.text, &rater.templates.joint]);
-            add(model, words, n_calls * f64::from(*tries), f64::from(sampling.max_tokens));
+            let n_calls = n_calls * f64::from(*tries);
+            let requests = n_calls * n_cots;
+            add(model, [requests, n_calls * (n_cots * words + n_tokens), requests * f64::from(sampling.max_tokens)]);
         }
         if let Some(measurer) = measurer {
             let n_readings = readings(measurer.settings.local.then_some(measurer.settings.local_context));
             let words = tokens(self.count, &measurer.model, &[&question.text]);
-            // One request, which reads the text several times.
-            add(&measurer.model, 0.0, 1.0, 1.0);
-            let more = n_readings * (to_come[0] * words + to_come[1]) - to_come[1];
-            let model = &measurer.model;
-            let sums = self.models.entry((true, model.name.clone(), model.revision.clone())).or_default();
-            sums.prompt_tokens[1] += more;
+            // One request each, which reads the text several times.
+            add(&measurer.model, [n_cots, n_readings * (n_cots * words + n_tokens), n_cots]);
         }
     }
 

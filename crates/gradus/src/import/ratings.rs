@@ -135,11 +135,6 @@ impl RecordedRatings {
         None
     }
 
-    /// What the source says of the answer of a model that was recorded with this number under this question id.
-    pub fn lookup(&self, question_id: &str, model: &str, sample: u64) -> Option<RecordedRating<'_>> {
-        self.rating(key(question_id, model, sample))
-    }
-
     fn rating(&self, key: u64) -> Option<RecordedRating<'_>> {
         let packed = self.ratings.get(&key)?;
         let judge = |number: Option<u16>| number.map(|number| self.judges[usize::from(number)].as_str());

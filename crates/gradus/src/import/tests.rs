@@ -118,12 +118,14 @@ fn a_list_of_objects_gives_its_question_cots_and_ratings() {
     assert_eq!(rows[0]["meta"]["said"], json!({"thought_correctness_verify": true}));
     assert_eq!(rows[4]["meta"]["from"], "omni.jsonl:3", "an answer is the same wherever its file lay");
 
-    let ratings = RecordedRatings::open(&case.out().join("ratings.jsonl")).unwrap();
+    let mut ratings = RecordedRatings::open(&case.out().join("ratings.jsonl")).unwrap();
     assert_eq!((ratings.len(), ratings.repeated(), ratings.bad()), (5, 0, (0, None)));
-    let rating = ratings.lookup("a", "r1", 0).unwrap();
+    ratings.place(0, "r1", [("a", 0..3), ("b", 0..1)].into_iter());
+    let of = |id: &str, number| ratings.of(&[id.to_owned()], 0, number);
+    let rating = of("a", 0).unwrap();
     assert_eq!((rating.rv, rating.cd, rating.rv_judge, rating.cd_judge), (Some(3.0), Some(4.0), Some("j"), Some("k")));
-    assert_eq!((ratings.lookup("a", "r1", 1).unwrap().rv, rating.correctness), (None, Some(true)));
-    assert_eq!((ratings.lookup("b", "r1", 0), ratings.lookup("a", "r1", 2)), (None, None));
+    assert_eq!((of("a", 1).unwrap().rv, rating.correctness), (None, Some(true)));
+    assert_eq!((of("b", 0), of("a", 2)), (None, None));
     let dropped = case.rows("dropped.jsonl");
     assert_eq!(
         (&dropped[0]["line"], &dropped[0]["cot"], &dropped[0]["reason"]),
@@ -142,9 +144,10 @@ fn broken_ratings_are_skipped_and_counted() {
 nonsense
 "#;
     fs::write(&file, rows).unwrap();
-    let ratings = RecordedRatings::open(&file).unwrap();
+    let mut ratings = RecordedRatings::open(&file).unwrap();
     assert_eq!((ratings.len(), ratings.repeated(), ratings.bad().0), (1, 1, 3));
-    assert_eq!(ratings.lookup("a", "m", 0).unwrap().rv, Some(3.5));
+    ratings.place(0, "m", [("a", 0..1)].into_iter());
+    assert_eq!(ratings.of(&["a".to_owned()], 0, 0).unwrap().rv, Some(3.5));
     let first = ratings.bad().1.unwrap().to_owned();
     assert!(first.ends_with("ratings.jsonl:3: `sample`: expected a number from 0, found nothing"), "{first}");
 }
