@@ -6,7 +6,7 @@
 
 mod scores;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -153,9 +153,9 @@ pub struct Replay {
     identity: Identity,
     file: PathBuf,
     /// Answers by question, each list in the order of (sample, place in the file).
-    answers: HashMap<String, Vec<Recorded>>,
+    answers: BTreeMap<String, Vec<Recorded>>,
     /// Scores of answers that the recording does not hold, with the sample's number, by question.
-    scores: HashMap<String, Vec<(u64, RecordedScores)>>,
+    scores: BTreeMap<String, Vec<(u64, RecordedScores)>>,
     duplicates: usize,
     /// The model closes its thinking with `</think>` somewhere in the recording.
     closes_thinking: bool,
@@ -170,8 +170,8 @@ impl Replay {
         let failed = |source| ReplayError::Io { file: file.to_owned(), source };
         let mut hashed = Hashed { inner: File::open(file).map_err(failed)?, hasher: blake3::Hasher::new() };
         let mut names: BTreeSet<String> = BTreeSet::new();
-        let mut answers: HashMap<String, Vec<Recorded>> = HashMap::new();
-        let mut scores: HashMap<String, Vec<(u64, RecordedScores)>> = HashMap::new();
+        let mut answers: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
+        let mut scores: BTreeMap<String, Vec<(u64, RecordedScores)>> = BTreeMap::new();
         {
             let mut lines = decompressed(file, &mut hashed).map_err(failed)?;
             let mut line = Vec::new();
@@ -246,7 +246,7 @@ impl Replay {
         self.answers.len()
     }
 
-    /// The questions that have an answer, in no order.
+    /// The questions that have an answer, in the order of their ids.
     pub fn question_ids(&self) -> impl Iterator<Item = &str> {
         self.answers.keys().map(String::as_str)
     }

@@ -227,7 +227,7 @@ fn real_zeroeval_answers_are_those_that_were_extracted_when_recorded() {
 
 #[test]
 fn real_long_cots_are_split_from_their_answers() {
-    let Some((file, _)) = shared("gsm8k_mip_normal.jsonl.zst") else { return };
+    let Some((file, rows)) = shared("gsm8k_mip_normal.jsonl.zst") else { return };
     for model in ["deepseek-ai/DeepSeek-R1", "Qwen/QwQ-32B", "simplescaling/s1.1-32B"] {
         let replay = Replay::open(&file, model).expect("opens");
         let (mut split, mut unfinished) = (0, 0);
@@ -241,9 +241,15 @@ fn real_long_cots_are_split_from_their_answers() {
         println!("{model}: {split} split, {unfinished} without an answer");
         assert!(split >= 280, "{model}: {split} of {}", replay.n_questions());
     }
+    // Its provider counted the thinking, some of it as none, and showed nothing of it.
     let replay = Replay::open(&file, "o1").expect("opens");
-    let id = replay.question_ids().next().expect("one");
-    assert!(ask(&replay, &[id], 0).expect("recorded").usage.reasoning.is_some_and(|n| n > 0), "counted, not shown");
+    let counted: Vec<_> = rows.iter().filter(|row| row["model"] == "o1").collect();
+    assert_eq!(counted.len(), replay.n_questions());
+    for row in counted {
+        let completion = ask(&replay, &[row["question_id"].as_str().expect("an id")], 0).expect("recorded");
+        assert_eq!(completion.usage.reasoning, row["meta"]["thinking_tokens"].as_u64(), "{}", row["question_id"]);
+        assert_eq!(completion.reasoning, None);
+    }
 }
 
 #[test]
