@@ -252,6 +252,20 @@ mod tests {
         }
     }
 
+    /// A judge that repeats what it was asked, or takes an example for an answer, has said nothing.
+    #[test]
+    fn the_words_that_ask_for_a_judgement_are_none_themselves() {
+        let all = ["rv", "rv_fit", "cd"];
+        assert!(read_scores(include_str!("prompts/rv.txt"), &all[..1]).is_err());
+        assert!(read_scores(include_str!("prompts/rv_fit.txt"), &all[1..2]).is_err());
+        assert!(read_scores(include_str!("prompts/cd.txt"), &all[2..]).is_err());
+        assert!(read_scores(include_str!("prompts/joint.txt"), &all).is_err());
+        assert!(read_rating(include_str!("prompts/rating.txt")).is_err());
+        assert!(read_verdict(include_str!("prompts/answer.txt")).is_err());
+        assert!(read_process(include_str!("prompts/process.txt")).is_err());
+        assert!((1..5).all(|n_steps| read_marks(include_str!("prompts/steps.txt"), n_steps).is_err()));
+    }
+
     #[test]
     fn words_and_scores_are_read_strictly() {
         assert_eq!(read_verdict(r#"Both say 4. {"verdict": "correct"}"#), Ok(Outcome::Correct));
