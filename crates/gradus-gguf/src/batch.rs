@@ -16,6 +16,7 @@ use crate::engine::{Measured, TokenScore};
 use crate::kernel::Isa;
 use crate::matrix::Workers;
 use crate::sample::{Sampler, best, logprob_and_rank, logprobs};
+use crate::structured::{Form, Schema};
 use crate::tokenizer::Tokenizer;
 use crate::transformer::{Cache, Step, Transformer};
 
@@ -42,6 +43,8 @@ pub(crate) struct Writing {
     pub(crate) seed: u64,
     /// Most tokens to write; with the prompt they fit the context.
     pub(crate) n_most: usize,
+    /// What is written has to be of this schema, if any, and ends with it.
+    pub(crate) schema: Option<Arc<Schema>>,
     pub(crate) reply: oneshot::Sender<Option<Written>>,
 }
 
@@ -107,6 +110,7 @@ enum Work {
     Write {
         job: Writing,
         sampler: Box<Sampler>,
+        form: Option<Form>,
         /// The token written last; none while the prompt is read.
         last: Option<u32>,
         n_written: usize,
@@ -229,7 +233,8 @@ impl Batch {
         };
         let sampler = Box::new(Sampler::new(&job.sampling, job.seed));
         let (cache, n_read, logits) = self.remembered(&job.prompt);
-        let work = Work::Write { job, sampler, last: None, n_written: 0, bytes: Vec::new() };
+        let form = job.schema.clone().map(Form::new);
+        let work = Work::Write { job, sampler, form, last: None, n_written: 0, bytes: Vec::new() };
         let mut sequence = Sequence { work, cache, n_read };
         let progress = match logits {
             Some(mut logits) => sequence.work.advance(self.isa, &self.tokenizer, &mut logits),
@@ -401,11 +406,19 @@ impl Work {
                 rows.push(logprobs(logits, &job.watched));
                 if rows.len() == job.places.len() { Progress::Stopped } else { Progress::More }
             }
-            Self::Write { job, sampler, last, n_written, bytes } => {
+            Self::Write { job, sampler, form, last, n_written, bytes } => {
                 if job.n_most == 0 {
                     return Progress::AtLimit;
                 }
-                let Some(token) = sampler.draw(isa, logits) else { return Progress::Broken };
+                let drawn = match form {
+                    None => sampler.draw(isa, logits),
+                    Some(form) => {
+                        let allowed = form.allowed(tokenizer);
+                        let mut logits: Vec<f32> = allowed.iter().map(|&token| logits[token as usize]).collect();
+                        sampler.draw(isa, &mut logits).map(|at| allowed[at as usize])
+                    }
+                };
+                let Some(token) = drawn else { return Progress::Broken };
                 *last = Some(token);
                 *n_written += 1;
                 if tokenizer.is_end(token) {
@@ -416,6 +429,12 @@ impl Work {
                     bytes.extend_from_slice(tokenizer.piece(token));
                     if let Some(at) = first_stop(bytes, n, &job.sampling.stop) {
                         bytes.truncate(at);
+                        return Progress::Stopped;
+                    }
+                }
+                if let Some(form) = form {
+                    form.take(tokenizer.piece(token));
+                    if form.is_complete() {
                         return Progress::Stopped;
                     }
                 }

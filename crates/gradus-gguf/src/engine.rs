@@ -17,6 +17,7 @@ use crate::folder::{self, Folder};
 use crate::gguf::Gguf;
 use crate::kernel::Isa;
 use crate::matrix::{Precision, Workers};
+use crate::structured::Schema;
 use crate::tokenizer::Tokenizer;
 use crate::transformer::Transformer;
 
@@ -246,9 +247,7 @@ impl Model for Engine {
 
     /// The same request gives the same bytes, whatever else is worked on.
     async fn generate(&self, request: &Generate) -> Result<Raw, Fault> {
-        if let Some(field) = request.extra.keys().next() {
-            return Err(fault(FaultKind::BadRequest, format!("the embedded engine knows no field `{field}`")));
-        }
+        let schema = self.schema(request)?;
         let prompt = self.tokenizer.encode_prompt(&self.render(&request.messages)?);
         if prompt.is_empty() {
             return Err(fault(FaultKind::BadRequest, "the prompt is empty".into()));
@@ -260,7 +259,7 @@ impl Model for Engine {
         let n_most = (request.sampling.max_tokens as usize).min(self.n_context - n_prompt);
         let (reply, answer) = oneshot::channel();
         let sampling = request.sampling.clone();
-        self.send(Job::Write(Writing { prompt, sampling, seed: request.seed, n_most, reply }))?;
+        self.send(Job::Write(Writing { prompt, sampling, seed: request.seed, n_most, schema, reply }))?;
         let Some(written) = answer.await.map_err(|_| self.gone())? else {
             return Err(self.broken());
         };
@@ -290,7 +289,7 @@ impl Model for Engine {
             ranks: Support::Yes("of each token".to_owned()),
             echo: none(),
             several: none(),
-            json_schema: none(),
+            json_schema: Support::Yes("of objects of words and numbers in a range".to_owned()),
             reasoning: Support::Yes("as tags inside the content, where the model writes them".to_owned()),
             pooling: none(),
         })
@@ -302,6 +301,23 @@ impl Model for Engine {
 }
 
 impl Engine {
+    /// What the reply has to be, if the request says so. It knows no other further field.
+    fn schema(&self, request: &Generate) -> Result<Option<Arc<Schema>>, Fault> {
+        let bad = |problem| fault(FaultKind::BadRequest, problem);
+        let mut schema = None;
+        for (field, value) in &request.extra {
+            if field != "response_format" {
+                return Err(bad(format!("the embedded engine knows no field `{field}`")));
+            }
+            let read = Schema::read(value).map_err(|problem| bad(format!("the embedded engine: {problem}")))?;
+            if !read.fits(&self.tokenizer) {
+                return Err(bad(format!("`{}` has no tokens for all letters of the schema", self.identity.name)));
+            }
+            schema = Some(Arc::new(read));
+        }
+        Ok(schema)
+    }
+
     fn chat_json(&self, request: &Generate, n_prompt: usize, written: &Written) -> Raw {
         // A character that was cut by the limit is left out; one that the model got wrong is shown as such.
         let bytes = match std::str::from_utf8(&written.bytes) {

@@ -20,6 +20,7 @@ mod merges;
 mod safetensors;
 mod sample;
 mod score;
+mod structured;
 mod tokenizer;
 mod transformer;
 

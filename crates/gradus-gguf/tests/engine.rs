@@ -185,6 +185,55 @@ async fn the_context_is_never_exceeded() {
     assert!(engine.generate(&unknown).await.unwrap_err().message.contains("guided_json"));
 }
 
+/// A request for two numbers and a word as JSON.
+fn structured(content: &str, seed: u64, max_tokens: u32) -> Generate {
+    let number = serde_json::json!({ "type": "integer", "minimum": 0, "maximum": 99 });
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": { "rv": number, "cd": number, "process": { "type": "string", "enum": ["sound", "the end"] } },
+        "required": ["rv", "cd", "process"],
+    });
+    let mut request = request(content, seed, max_tokens);
+    let format = serde_json::json!({ "type": "json_schema", "json_schema": { "name": "scores", "schema": schema } });
+    request.extra.insert("response_format".into(), format);
+    request
+}
+
+#[tokio::test]
+async fn a_reply_is_held_to_its_schema_and_ends_with_it() {
+    let engine = load(&Tiny::new("qwen2"), &config());
+    let mut requests: Vec<Generate> = (0..60).map(|seed| structured("the", seed, 100)).collect();
+    // Among others that are free to write what they like.
+    requests.extend((0..10).map(|seed| request("the", seed, 30)));
+    let answers = futures::future::join_all(requests.iter().map(|request| ask(&engine, request))).await;
+    let mut told = std::collections::BTreeSet::new();
+    for answer in &answers[..60] {
+        assert_eq!(answer["choices"][0]["finish_reason"], "stop", "{answer}");
+        let reply: serde_json::Value = serde_json::from_str(content(answer)).unwrap();
+        assert_eq!(reply.as_object().unwrap().keys().collect::<Vec<_>>(), ["rv", "cd", "process"]);
+        assert!(["rv", "cd"].iter().all(|name| reply[name].as_u64().unwrap() < 100), "{reply}");
+        assert!(["sound", "the end"].contains(&reply["process"].as_str().unwrap()), "{reply}");
+        told.insert(content(answer));
+    }
+    assert!(told.len() > 30, "{told:?}");
+    // A model with random weights says nothing of the kind by itself.
+    assert!(answers[60..].iter().all(|answer| !content(answer).starts_with('{')));
+    assert_eq!(ask(&engine, &structured("the", 5, 100)).await, answers[5], "the same, asked alone");
+    let cut = ask(&engine, &structured("the", 5, 6)).await;
+    assert_eq!(cut["choices"][0]["finish_reason"], "length");
+    assert!(content(&answers[5]).starts_with(content(&cut)));
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_supported_is_refused() {
+    let engine = load(&Tiny::new("llama"), &config());
+    let mut free = structured("the", 0, 9);
+    free.extra["response_format"]["json_schema"]["schema"]["properties"]["cd"] = serde_json::json!({});
+    let fault = engine.generate(&free).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::BadRequest);
+    assert!(fault.message.contains("the property `cd` is neither a string"), "{fault}");
+}
+
 #[tokio::test]
 async fn a_request_that_nobody_waits_for_makes_room() {
     let mut tiny = Tiny::new("llama");

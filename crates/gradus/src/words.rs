@@ -164,7 +164,9 @@ impl Speaking {
             }
             key = Some(answered.key);
         }
-        let detail = format!("none of {} replies can be read; the last: {wrong}", self.tries);
+        let hint =
+            if self.structured { "" } else { "; with `structured: true` a server that can holds them to a schema" };
+        let detail = format!("none of {} replies can be read; the last: {wrong}{hint}", self.tries);
         Next::Done(Heard { said: Err(Reason::new("unreadable", detail)), key, n_tries: self.tries })
     }
 
