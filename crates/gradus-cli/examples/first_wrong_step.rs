@@ -304,7 +304,7 @@ fn whole(term: &str, beside: Option<char>) -> &str {
 fn settings(form: PrmForm) -> Scoring {
     let steps = StepSplit { by: SplitBy::Paragraphs, fragment: 0, max_steps: u32::MAX };
     let sampling = SamplingConfig { max_tokens: 256, ..SamplingConfig::default() };
-    Scoring { form, part: Part::All, steps, sampling, ..Scoring::default() }
+    Scoring { form, part: Part::All, steps, sampling, structured: true, ..Scoring::default() }
 }
 
 fn text(solution: &Solution) -> String {

@@ -249,5 +249,5 @@ pub(crate) fn name_role(
 
 pub(crate) fn named(asked: Arc<dyn Model>, model: &ModelConfig) -> (Identity, Role) {
     let identity = asked.identity().clone();
-    (identity, Role { model: asked, context: model.context, price: model.price.clone(), returned: None })
+    (identity, Role { model: asked, context: model.context, price: model.price.clone(), returned: None, absent: None })
 }

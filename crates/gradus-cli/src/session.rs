@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use gradus::attempt::Source;
 use gradus::config::{Config, CutOff};
 use gradus::driver::{Driver, Ended, Stop};
 use gradus::estimate::is_answered;
@@ -26,7 +27,7 @@ use crate::error::{CommandError, Kind};
 use crate::models::{self, Env};
 use crate::prices;
 use crate::progress::Progress;
-use crate::world::{LiveWorld, Returned};
+use crate::world::{LiveWorld, Returned, Role};
 
 /// What every command that runs stages is told.
 #[derive(Debug, clap::Args)]
@@ -252,19 +253,21 @@ impl Session {
             connected.borrow_mut().push((role.to_owned(), model.clone(), asked.clone(), notes));
             Ok(cast::named(asked, model))
         })?;
-        let mut offline = asks == Asks::Nobody;
+        let offline = asks == Asks::Nobody;
         if !offline {
             for (role, model, asked, notes) in connected.into_inner() {
                 let info = match runtime.block_on(models::inquire(&role, &model, &*asked)) {
                     Ok(info) => info,
                     // Where all is answered, no server has to be there.
                     Err(error) if asks == Asks::WhereMissing && error.kind == Kind::Failure => {
-                        if !answered(&configured, &plan, until, &ingest, &ledger)? {
+                        if !answered(&configured, &plan, until, &ingest, &ledger, &roles)? {
                             return Err(error);
                         }
-                        eprintln!("note: {}; nothing is left to be asked of anybody", error.message);
-                        offline = true;
-                        break;
+                        eprintln!("note: {}; nothing is left to be asked of it", error.message);
+                        for known in roles.values_mut().filter(|known| Arc::ptr_eq(&known.model, &asked)) {
+                            known.absent = Some(error.message.clone());
+                        }
+                        continue;
                     }
                     Err(error) => return Err(error),
                 };
@@ -409,8 +412,10 @@ fn answered(
     until: Until,
     ingest: &Ingest,
     ledger: &Ledger,
+    roles: &HashMap<Source, Role>,
 ) -> Result<bool, CommandError> {
-    is_answered(&configured.config, plan, until, || ingest.questions(), &ledger.reader()?)
+    let is_recording = |source| roles[&source].model.identity().is_recording();
+    is_answered(&configured.config, plan, until, || ingest.questions(), &ledger.reader()?, is_recording)
         .map_err(|error| CommandError::failure(error.to_string()))
 }
 

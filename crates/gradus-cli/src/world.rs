@@ -47,6 +47,8 @@ pub(crate) struct Role {
     pub(crate) price: Option<Price>,
     /// Under which name its answers come; none if that does not matter.
     pub(crate) returned: Option<Arc<Returned>>,
+    /// Why it cannot be asked, if it is not there.
+    pub(crate) absent: Option<String>,
 }
 
 impl Role {
@@ -73,12 +75,29 @@ pub(crate) struct LiveWorld {
     pub(crate) sandbox: Option<Arc<Sandbox>>,
 }
 
+impl LiveWorld {
+    /// Who is asked. One who is not there ends the run.
+    fn role(&self, asked: &Asked) -> Result<&Role, Fault> {
+        let role = &self.roles[&asked.work.slot.asked()];
+        match &role.absent {
+            None => Ok(role),
+            Some(why) => Err(Fault {
+                kind: FaultKind::ModelNotFound,
+                message: why.clone(),
+                body: None,
+                status: None,
+                retry_after: None,
+            }),
+        }
+    }
+}
+
 #[async_trait]
 impl World for LiveWorld {
     async fn perform(&self, asked: &Asked) -> Result<Performed, Fault> {
         match &asked.work.task {
             Task::Generate(generation) => {
-                let role = &self.roles[&asked.work.slot.asked()];
+                let role = self.role(asked)?;
                 let mut sampling = generation.sampling.clone();
                 if let Some(context) = role.context {
                     let n_prompt: usize = generation
@@ -108,7 +127,7 @@ impl World for LiveWorld {
                 Ok(Performed::Answered(raw, completion))
             }
             Task::Score(scoring) => {
-                let role = &self.roles[&asked.work.slot.asked()];
+                let role = self.role(asked)?;
                 let request = Score {
                     request_id: asked.keys.attempt.short(),
                     source_ids: asked.source_ids.clone(),
@@ -121,7 +140,7 @@ impl World for LiveWorld {
                 Ok(Performed::Scored(raw, scores))
             }
             Task::Measure(measuring) => {
-                let role = &self.roles[&asked.work.slot.asked()];
+                let role = self.role(asked)?;
                 let request = Measure { request_id: asked.keys.attempt.short(), ..measuring.request() };
                 let raw = role.model.measure(&request).await?;
                 let scores = raw.read_tokens(measuring.n_steps())?;

@@ -265,6 +265,50 @@ fn a_selection_that_is_refused_leaves_all_else() {
     assert!(output.status.code() == Some(2) && said.contains("ended early"), "{said}");
 }
 
+/// What a recording does not hold is asked for in every run, and is no reason to want the judge's server again.
+#[test]
+fn short_recordings_are_selected_from_without_the_judge_s_server() {
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (mut bank, mut answers) = (String::new(), String::new());
+    for n in 0..6 {
+        let id = format!("q{n}");
+        let question =
+            serde_json::json!({"id": id, "question": format!("What is {n} + 1?"), "answer": (n + 1).to_string()});
+        bank += &format!("{question}\n");
+        // The last question is not recorded of the student, and of the teacher only every second answer that may be.
+        let of_student = (n < 5).then_some(("s", n)).into_iter();
+        for (model, answer) in of_student.chain([("t", n + 1)]) {
+            let response = format!("It is {answer}.");
+            let answer = serde_json::json!({"question_id": id, "model": model, "response": response});
+            answers += &format!("{answer}\n");
+        }
+    }
+    std::fs::write(folder.join("bank.jsonl"), bank).unwrap();
+    std::fs::write(folder.join("r.jsonl"), answers).unwrap();
+    let yaml = format!(
+        "bank: bank.jsonl\nstudent: replay:r.jsonl#s\nteacher: replay:r.jsonl#t\njudge: {}\nprobe: {{attempts: 1}}\n\
+         distil: {{correct: 2, min_correct: 1, tries: 2}}\nannotate: {{scores: [cd]}}\n",
+        server.model("judge")
+    );
+    std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    let run = gradus(folder, &["run"]);
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let (asked, tables) = (server.stats()["requests"].clone(), files(&folder.join("gradus-run/tables")));
+    assert_eq!(rows::<RatingRow>(folder).len(), 15, "three of each of five");
+    drop(server);
+    let output = gradus(folder, &["select"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("nothing is left to be asked of it"), "{said}");
+    assert!(files(&folder.join("gradus-run/tables")) == tables, "asked {asked}");
+    // Where something is left, its server is wanted before anything is done.
+    let output = gradus(folder, &["select", "--set", "annotate.ratings=4"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("`judge` (openai:"), "{said}");
+    assert!(files(&folder.join("gradus-run/tables")) == tables);
+}
+
 #[test]
 fn a_second_judge_is_held_against_ratings_that_came_along() {
     let server = server();

@@ -147,6 +147,9 @@ enum Format {
     ZeroEval,
 }
 
+/// What the revision of every recorded model begins with.
+pub(crate) const REVISION: &str = "replay:";
+
 /// The recorded answers of one model.
 #[derive(Debug)]
 pub struct Replay {
@@ -232,7 +235,7 @@ impl Replay {
             closes_thinking |= list.iter().any(|recorded| recorded.response.contains(CLOSE));
         }
         let hash = hashed.finish().map_err(failed)?;
-        let identity = Identity { name: model.to_owned(), revision: format!("replay:{}", &hash.to_hex()[..16]) };
+        let identity = Identity { name: model.to_owned(), revision: format!("{REVISION}{}", &hash.to_hex()[..16]) };
         Ok(Replay { identity, file: file.to_owned(), answers, scores, duplicates, closes_thinking })
     }
 

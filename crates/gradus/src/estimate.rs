@@ -22,7 +22,7 @@ use crate::run::{Phase, Plan, RunError, Until, of_run};
 use crate::sample::{Candidates, TooFew, histogram, sample};
 use crate::score::{How, Scorer};
 use crate::words::Speaking;
-use crate::work::{Answered, Next, Outcome, Step, Task, Work};
+use crate::work::{Answered, Next, Outcome, Reason, Step, Task, Work};
 
 /// Bytes of a token where neither a tokenizer nor a recorded answer tells: a guess, for English.
 const BYTES_PER_TOKEN: f64 = 3.5;
@@ -173,8 +173,9 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     Ok(estimates)
 }
 
-/// Whether the ledger holds all that the stages up to `until` ask for. Not where cut points or the size of the sample are
-/// known only when the run has been: that is for the run to see.
+/// Whether the ledger holds all that the stages up to `until` ask for, but for what recordings do not hold: these are asked
+/// again in every run. Not where cut points or the size of the sample are known only when the run has been: that is for
+/// the run to see.
 ///
 /// # Errors
 /// As [`estimate`].
@@ -184,6 +185,7 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     until: Until,
     questions: impl Fn() -> I,
     reader: &Reader,
+    is_recording: impl Fn(Source) -> bool,
 ) -> Result<bool, EstimateError<E>> {
     let sized = config.sample.tokens.is_none() && config.sample.usd.is_none();
     if until >= Until::Sample && !(config.grade.cuts == Cuts::Fixed && sized) {
@@ -196,11 +198,8 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         let next = |question: &Question, answers: &[Answered]| grade::next(&plan.probe, &plan.grade, question, answers);
-        if !missing(&question, next, Some(reader), &mut Vec::new())?.is_empty() {
-            return Ok(false);
-        }
-        if let Derived::Done(GradedQuestion { graded: known, .. }) =
-            derive(&question, next, reader, &Failures::default())?
+        let Some(derived) = answered(&question, next, reader, &is_recording)? else { return Ok(false) };
+        if let Derived::Done(GradedQuestion { graded: known, .. }) = derived
             && let Ok(level) = known.level
         {
             graded.extend(candidates.of(&config.sample, &question, level));
@@ -215,11 +214,36 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         let next = |question: &Question, answers: &[_]| annotate::next(&plan.distil, annotate, question, answers);
-        if drawn.contains(&question.id) && !missing(&question, next, Some(reader), &mut Vec::new())?.is_empty() {
+        if drawn.contains(&question.id) && answered(&question, next, reader, &is_recording)?.is_none() {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// What becomes of a question if recordings hold no more than they told; nothing if somebody else is still to be asked.
+fn answered<Row>(
+    question: &Question,
+    next: impl Fn(&Question, &[Answered]) -> Next<Row>,
+    reader: &Reader,
+    is_recording: impl Fn(Source) -> bool,
+) -> Result<Option<Derived<Row>>, LedgerError> {
+    let mut answers = Vec::new();
+    loop {
+        let work = missing(question, &next, Some(reader), &mut answers)?;
+        if work.iter().any(|work| matches!(work.task, Task::Execute(_)) || !is_recording(work.slot.asked())) {
+            return Ok(None);
+        }
+        for work in work {
+            let outcome = Outcome::Failed(Reason::new("not_recorded", ""));
+            answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
+        }
+        match next(question, &answers) {
+            Next::Done(row) => return Ok(Some(Derived::Done(row))),
+            Next::Drop(reason) => return Ok(Some(Derived::Drop(reason))),
+            Next::Ask(_) => {}
+        }
+    }
 }
 
 /// The scoring of wrong attempts among the stages.
@@ -308,7 +332,7 @@ impl<'a> Tally<'a> {
                     }
                     // A program that fails leaves most to do; after the last score there is nothing left.
                     Task::Execute(_) => Outcome::Executed(gradus_sandbox::Outcome { tests: Vec::new(), total: 1 }),
-                    Task::Score(_) | Task::Measure(_) => Outcome::Failed(crate::work::Reason::new("not_asked", "")),
+                    Task::Score(_) | Task::Measure(_) => Outcome::Failed(Reason::new("not_asked", "")),
                 };
                 answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
             }
