@@ -1,4 +1,4 @@
-"""Student-measured scores by size of the teacher, paired by question: for examples/math5_sizes.yaml.
+"""Scores of chains of thought by size of the teacher, paired by question: for examples/math5_sizes.yaml.
 
     python scripts/by_size.py RUN_DIR        (needs numpy and pyarrow)
 
@@ -17,7 +17,7 @@ FAMILIES = {
     "Qwen2.5": ["3B", "7B", "32B", "72B"],
     "Llama-3.1": ["8B", "70B", "405B"],
 }
-SCORES = ["length", "mean_nll", "rsr", "naturalness"]
+SCORES = ["length", "rv", "cd", "mean_nll", "rsr", "naturalness"]
 RESAMPLES = 2000
 FEWEST = 5
 
@@ -54,7 +54,6 @@ def compare(family, small, size, score, base, other):
         if all(side[question][score] is not None for side in (base, other))
     )
     if len(shared) < FEWEST:
-        print(f"| {family} | {size} | {small} | {score} | {len(shared)} | too few | |")
         return
     value = np.log if score == "length" else np.asarray
     difference = np.array([value(other[q][score]) - value(base[q][score]) for q in shared])

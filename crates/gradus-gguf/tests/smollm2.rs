@@ -55,6 +55,22 @@ async fn it_knows_a_capital_and_ends_its_turn() {
     assert_eq!(finish, "stop");
 }
 
+#[tokio::test]
+async fn it_says_what_it_knows_in_the_form_of_a_schema() {
+    let Some(engine) = load() else { return };
+    let cities = serde_json::json!({ "type": "string", "enum": ["Berlin", "Madrid", "Paris", "Rome"] });
+    let schema = serde_json::json!({ "type": "object", "properties": { "capital": cities }, "required": ["capital"] });
+    for (country, capital) in [("France", "Paris"), ("Germany", "Berlin")] {
+        let mut request = request(&format!("What is the capital of {country}?"), 40);
+        let format = serde_json::json!({ "type": "json_schema", "json_schema": { "name": "city", "schema": schema } });
+        request.extra.insert("response_format".into(), format);
+        let body: serde_json::Value = serde_json::from_slice(&engine.generate(&request).await.unwrap().body).unwrap();
+        let choice = &body["choices"][0];
+        assert_eq!(choice["message"]["content"], format!("{{\"capital\": \"{capital}\"}}"));
+        assert_eq!(choice["finish_reason"], "stop");
+    }
+}
+
 #[test]
 fn its_default_system_prompt_is_rendered() {
     let Some(engine) = load() else { return };
