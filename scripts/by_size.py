@@ -54,6 +54,8 @@ def compare(family, small, size, score, base, other):
         if all(side[question][score] is not None for side in (base, other))
     )
     if len(shared) < FEWEST:
+        if shared:
+            print(f"| {family} | {size} | {small} | {score} | {len(shared)} | too few | |")
         return
     value = np.log if score == "length" else np.asarray
     difference = np.array([value(other[q][score]) - value(base[q][score]) for q in shared])
