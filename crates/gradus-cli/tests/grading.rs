@@ -192,7 +192,10 @@ fn replies_that_cannot_be_read_leave_a_question_ungraded() {
     let more = format!("judge: {}\ngrade: {{grader: generative}}\nscoring: {{tries: 2}}\n", server.model("judge"));
     configure(folder, &server, &more);
     let output = gradus(folder, &["grade", "--json", "--unsafe-no-sandbox"]);
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("hint: replies that cannot be read") && said.contains("`structured: true`"), "{said}");
+    assert!(!said.contains("asks for them again"), "{said}");
     let levels = levels(folder);
     let n_easy = levels.iter().filter(|row| row.level == "easy").count();
     let n_unread = levels.iter().filter(|row| row.reason.as_ref().is_some_and(|r| r.starts_with("unreadable"))).count();

@@ -13,7 +13,7 @@ use gradus_model::name::ModelName;
 use serde_json::json;
 
 use crate::commands::{estimate, run};
-use crate::error::{CommandError, Kind};
+use crate::error::CommandError;
 use crate::progress::Progress;
 use crate::session::{self, Asks, Bank, CommonArgs, Configured, Session};
 use preset::Preset;
@@ -84,13 +84,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     session::write(&out.join("summary.json"), summary.to_json().as_bytes())?;
     session::write(&out.join("table.md"), evaluate::markdown(&summary).as_bytes())?;
     close(&summary, &out, common);
-    let lost = |(reason, n): (&String, &u64)| run::LOST.contains(&reason.as_str()).then_some(*n);
-    let n_lost: u64 = summary.left.iter().chain(&summary.missing).filter_map(lost).sum();
-    if n_lost > 0 {
-        return Err(CommandError::new(Kind::ItemsLost, format!("{n_lost} items were lost to errors"))
-            .hint("the same command asks for them again"));
-    }
-    Ok(())
+    let left = summary.left.iter().chain(&summary.missing).map(|(reason, n)| (reason.as_str(), *n));
+    run::lost(left, "").map_or(Ok(()), Err)
 }
 
 /// The config with preset and flags over it. Files on the command line are looked for in the current folder, those of

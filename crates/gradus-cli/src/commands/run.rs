@@ -24,8 +24,13 @@ use crate::progress::Progress;
 use crate::session::{self, AskArgs, Asks, Bank, CommonArgs, Configured, Session};
 
 /// Reasons that mean an item was lost to an error, not to its own merit.
-pub(crate) const LOST: [&str; 6] =
-    ["endpoint_error", "rate_limited", "bad_request", "unreadable", "not_asked", "refused"];
+const LOST: [&str; 6] = ["endpoint_error", "rate_limited", "bad_request", UNREADABLE, "not_asked", "refused"];
+
+/// Those of them that stand in the ledger, so that nobody is asked again.
+const RECORDED: [&str; 2] = [UNREADABLE, "refused"];
+
+/// The reply of a judge came, and says nothing.
+const UNREADABLE: &str = "unreadable";
 
 /// Questions shown by `--verbose`.
 const SHOWN: usize = 10;
@@ -102,13 +107,29 @@ pub(crate) fn stages(
     if let Some(refused) = ran.refused.take() {
         return Err(refused.into());
     }
-    let n_lost: u64 =
-        ran.dropped.iter().filter(|((_, reason), _)| LOST.contains(&reason.as_str())).map(|(_, n)| n).sum();
-    if n_lost > 0 {
-        let message = format!("{n_lost} items were lost to errors; see tables/dropped.parquet");
-        return Err(CommandError::new(Kind::ItemsLost, message).hint("the same command asks for them again"));
+    let dropped = ran.dropped.iter().map(|((_, reason), n)| (reason.as_str(), *n));
+    lost(dropped, "; see tables/dropped.parquet").map_or(Ok(ran), Err)
+}
+
+/// What is to be said of items that were lost to errors, of all that left by reason; nothing if none were.
+pub(crate) fn lost<'a>(left: impl Iterator<Item = (&'a str, u64)> + Clone, see: &str) -> Option<CommandError> {
+    let count =
+        |reasons: &[&str]| -> u64 { left.clone().filter(|(reason, _)| reasons.contains(reason)).map(|(_, n)| n).sum() };
+    let n_lost = count(&LOST);
+    if n_lost == 0 {
+        return None;
     }
-    Ok(ran)
+    let mut error = CommandError::new(Kind::ItemsLost, format!("{n_lost} items were lost to errors{see}"));
+    if n_lost > count(&RECORDED) {
+        error = error.hint("the same command asks for them again");
+    }
+    if count(&[UNREADABLE]) > 0 {
+        error = error.hint(
+            "replies that cannot be read are recorded, and not asked for again: `structured: true` (in `scoring`, \
+             `judging` or `annotate`) holds them to a JSON schema, and more `tries` ask for others",
+        );
+    }
+    Some(error)
 }
 
 /// Runs the stages of an offline session and writes everything that follows.
