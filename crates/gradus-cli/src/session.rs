@@ -14,9 +14,10 @@ use gradus::estimate::is_answered;
 use gradus::ingest::{Elsewhere, Finding, Found, Ingest};
 use gradus::ledger::{Ledger, Reader};
 use gradus::metrics::Metrics;
-use gradus::question::Kind as QuestionKind;
+use gradus::question::{Kind as QuestionKind, Question};
 use gradus::run::{Phase, Plan, Ran, Run, Until};
 use gradus::tables::{DroppedRow, HygieneRow, QuestionRow, TableError, TableWriter};
+use gradus::work::Work;
 use gradus_model::{Info, Model};
 use gradus_sandbox::{Policy, Sandbox};
 use tokio::runtime::Runtime;
@@ -414,8 +415,11 @@ fn answered(
     ledger: &Ledger,
     roles: &HashMap<Source, Role>,
 ) -> Result<bool, CommandError> {
-    let is_recording = |source| roles[&source].model.identity().is_recording();
-    is_answered(&configured.config, plan, until, || ingest.questions(), &ledger.reader()?, is_recording)
+    let not_recorded = |question: &Question, work: &Work| {
+        let recording = roles[&work.slot.asked()].model.recording();
+        recording.is_some_and(|recording| !recording.holds(&question.source_ids, work.slot.attempt))
+    };
+    is_answered(&configured.config, plan, until, || ingest.questions(), &ledger.reader()?, not_recorded)
         .map_err(|error| CommandError::failure(error.to_string()))
 }
 

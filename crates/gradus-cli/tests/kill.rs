@@ -2,7 +2,7 @@
 //!
 //! `gradus run` works against `gradus mock`, both as processes of their own; a run is ended with SIGKILL and
 //! started again in the same directory, several times. While models are asked, a kill waits for a share of the answers and
-//! not for a time: how fast the machine is does not matter. In the end every file of the run directory must be,
+//! not for a time, so that no machine is too slow or too fast to be hit at work. In the end every file of the run directory must be,
 //! byte for byte, that of a run that nobody disturbed. Two files cannot: the ledger, which says when each
 //! request was sent and how long it took, and `lock`, which holds the id of the last process. What the figures
 //! and the report say of this time is not compared either.
@@ -25,9 +25,12 @@ use std::time::{Duration, Instant};
 
 use common::{GRADUS, Mock};
 
-/// Kills in one run directory: while models are asked, and after every answer is recorded.
+/// Kills in one run directory: of a run that has hardly begun, while models are asked, and after every answer is recorded.
+const FIRST: usize = 1;
 const EARLY: usize = 3;
 const LATE: usize = 2;
+/// Requests at once.
+const IN_FLIGHT: i64 = 64;
 /// Time an entry waits for company before it is committed.
 const WINDOW: Duration = Duration::from_millis(20);
 /// Time for a commit and for everything else on the way from the server's socket to the disk, as a rule.
@@ -216,7 +219,7 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
     // There are code questions among them: runs of programs are recorded too.
     let config = format!(
         "seed: 7\nbank: {{path: builtin}}\nlimit: 60\nstudent: {url}-student\nteacher: {url}-teacher\n\
-         probe: {{attempts: 2}}\nsample: {{size: 30}}\ndistil: {{correct: 2, tries: 4}}\ndriver: {{in_flight: 64}}\n"
+         probe: {{attempts: 2}}\nsample: {{size: 30}}\ndistil: {{correct: 2, tries: 4}}\ndriver: {{in_flight: {IN_FLIGHT}}}\n"
     );
     std::fs::write(home.path().join("gradus.yaml"), config).unwrap();
 
@@ -248,12 +251,13 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
             }
             losses.len()
         };
+        let timed = |share| Moment::After(again.mul_f64(share));
+        disturb(FIRST, &timed, &mut history);
         disturb(EARLY, &Moment::Answered, &mut history);
         run(home.path(), &run_dir);
         assert_same(&files(&run_dir), &wanted, &format!("kills after {history:?}"));
-        let late = |share| Moment::After(again.mul_f64(share));
-        let n_early = disturb(0, &late, &mut history);
-        n_late += disturb(LATE, &late, &mut history) - n_early;
+        let n_early = disturb(0, &timed, &mut history);
+        n_late += disturb(LATE, &timed, &mut history) - n_early;
         run(home.path(), &run_dir);
         assert_same(&files(&run_dir), &wanted, &format!("kills after {history:?}"));
 
@@ -279,6 +283,8 @@ fn a_killed_run_loses_what_was_in_flight_and_one_commit_window() {
         (WINDOW + USUAL).as_millis(),
     );
     for loss in &losses {
+        // An answer keeps its place in the driver until it is recorded.
+        assert!(loss.lost + loss.in_flight <= IN_FLIGHT, "{} lost, {} in flight", loss.lost, loss.in_flight);
         assert!(loss.lost <= loss.bound, "{} lost, {} answered in the last moments", loss.lost, loss.bound);
     }
     assert!(within * 10 >= losses.len() * 8, "{within} of {} kills lost only the last window", losses.len());

@@ -293,6 +293,11 @@ fn short_recordings_are_selected_from_without_the_judge_s_server() {
         server.model("judge")
     );
     std::fs::write(folder.join("gradus.yaml"), yaml).unwrap();
+    // What recordings do hold, and were not asked for yet, leaves something for the judge.
+    let output = gradus(folder, &["run", "--set", "judge=openai:http://127.0.0.1:9/v1#judge"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("`judge` (openai:"), "{said}");
+    assert!(!said.contains("note: ") && !folder.join("gradus-run/tables").exists(), "{said}");
     let run = gradus(folder, &["run"]);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let (asked, tables) = (server.stats()["requests"].clone(), files(&folder.join("gradus-run/tables")));

@@ -289,7 +289,9 @@ impl Model for Engine {
             ranks: Support::Yes("of each token".to_owned()),
             echo: none(),
             several: none(),
-            json_schema: Support::Yes("of objects of words and numbers in a range".to_owned()),
+            json_schema: Support::Yes(
+                "of objects of words, whole numbers in a range, and numbers from 0 to 1".to_owned(),
+            ),
             reasoning: Support::Yes("as tags inside the content, where the model writes them".to_owned()),
             pooling: none(),
         })

@@ -1,7 +1,7 @@
 //! What may come next in a reply that is to be JSON of a schema?
 //!
-//! Of schemas the kind that judges are asked for: an object, each of whose properties is a word out of some or a number
-//! in a range. Whatever can be said is then a row of choices, written as models mostly write it: `{"a": 1, "b": "x"}`.
+//! Of schemas the kind that judges are asked for: an object, each of whose properties is a word out of some, a whole number
+//! in a range, or a number from 0 to 1 with two decimals at most. Whatever can be said is then a row of choices, written as models mostly write it: `{"a": 1, "b": "x"}`.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Schema {
 
 /// What may stand as a property's value: at least one text, unless it is of another kind.
 fn texts(property: &Value) -> Option<Vec<String>> {
-    let texts: Vec<String> = match property["type"].as_str()? {
+    let mut texts: Vec<String> = match property["type"].as_str()? {
         "string" => {
             let words = property["enum"].as_array()?;
             words.iter().map(|word| word.is_string().then(|| word.to_string())).collect::<Option<_>>()?
@@ -82,6 +82,8 @@ fn texts(property: &Value) -> Option<Vec<String>> {
         }
         _ => return None,
     };
+    texts.sort_unstable();
+    texts.dedup();
     (!texts.is_empty()).then_some(texts)
 }
 

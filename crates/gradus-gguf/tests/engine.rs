@@ -232,6 +232,11 @@ async fn a_schema_that_is_not_supported_is_refused() {
     let fault = engine.generate(&free).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::BadRequest);
     assert!(fault.message.contains("the property `cd` is neither a string"), "{fault}");
+    // Nothing could come next where a letter is missing.
+    let engine = load(&Tiny::new("llama").without(b'v'), &config());
+    let fault = engine.generate(&structured("the", 0, 9)).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::BadRequest);
+    assert!(fault.message.contains("has no tokens for all letters of the schema"), "{fault}");
 }
 
 #[tokio::test]

@@ -205,13 +205,6 @@ pub struct Identity {
     pub revision: String,
 }
 
-impl Identity {
-    /// Whether it answers from a recording.
-    pub fn is_recording(&self) -> bool {
-        self.revision.starts_with(replay::REVISION)
-    }
-}
-
 /// What a server says about the model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Info {

@@ -147,9 +147,6 @@ enum Format {
     ZeroEval,
 }
 
-/// What the revision of every recorded model begins with.
-pub(crate) const REVISION: &str = "replay:";
-
 /// The recorded answers of one model.
 #[derive(Debug)]
 pub struct Replay {
@@ -235,7 +232,7 @@ impl Replay {
             closes_thinking |= list.iter().any(|recorded| recorded.response.contains(CLOSE));
         }
         let hash = hashed.finish().map_err(failed)?;
-        let identity = Identity { name: model.to_owned(), revision: format!("{REVISION}{}", &hash.to_hex()[..16]) };
+        let identity = Identity { name: model.to_owned(), revision: format!("replay:{}", &hash.to_hex()[..16]) };
         Ok(Replay { identity, file: file.to_owned(), answers, scores, duplicates, closes_thinking })
     }
 
@@ -262,6 +259,12 @@ impl Replay {
     /// How many answers a question has under any of its ids.
     pub fn n_attempts(&self, source_ids: &[String]) -> usize {
         self.lists(source_ids).map(<[Recorded]>::len).sum()
+    }
+
+    /// Whether it holds an answer of that number to a question under any of its ids, or scores of one.
+    pub fn holds(&self, source_ids: &[String], attempt: u32) -> bool {
+        let scores = || source_ids.iter().filter_map(|id| self.scores.get(id)).flatten();
+        self.n_attempts(source_ids) > attempt as usize || scores().any(|(sample, _)| *sample == u64::from(attempt))
     }
 
     fn lists(&self, source_ids: &[String]) -> impl Iterator<Item = &[Recorded]> {

@@ -173,8 +173,8 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
     Ok(estimates)
 }
 
-/// Whether the ledger holds all that the stages up to `until` ask for, but for what recordings do not hold: these are asked
-/// again in every run. Not where cut points or the size of the sample are known only when the run has been: that is for
+/// Whether the ledger holds all that the stages up to `until` ask for, but for work that is `not_recorded`: recordings are
+/// asked for it in every run, in vain. Not where cut points or the size of the sample are known only when the run has been: that is for
 /// the run to see.
 ///
 /// # Errors
@@ -185,7 +185,7 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     until: Until,
     questions: impl Fn() -> I,
     reader: &Reader,
-    is_recording: impl Fn(Source) -> bool,
+    not_recorded: impl Fn(&Question, &Work) -> bool,
 ) -> Result<bool, EstimateError<E>> {
     let sized = config.sample.tokens.is_none() && config.sample.usd.is_none();
     if until >= Until::Sample && !(config.grade.cuts == Cuts::Fixed && sized) {
@@ -198,7 +198,7 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         let next = |question: &Question, answers: &[Answered]| grade::next(&plan.probe, &plan.grade, question, answers);
-        let Some(derived) = answered(&question, next, reader, &is_recording)? else { return Ok(false) };
+        let Some(derived) = answered(&question, next, reader, &not_recorded)? else { return Ok(false) };
         if let Derived::Done(GradedQuestion { graded: known, .. }) = derived
             && let Ok(level) = known.level
         {
@@ -214,26 +214,27 @@ pub fn is_answered<E, I: Iterator<Item = Result<Question, E>>>(
     for question in questions() {
         let question = question.map_err(EstimateError::Questions)?;
         let next = |question: &Question, answers: &[_]| annotate::next(&plan.distil, annotate, question, answers);
-        if drawn.contains(&question.id) && answered(&question, next, reader, &is_recording)?.is_none() {
+        if drawn.contains(&question.id) && answered(&question, next, reader, &not_recorded)?.is_none() {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// What becomes of a question if recordings hold no more than they told; nothing if somebody else is still to be asked.
+/// What becomes of a question if nobody is asked; nothing if somebody still has something to say.
 fn answered<Row>(
     question: &Question,
     next: impl Fn(&Question, &[Answered]) -> Next<Row>,
     reader: &Reader,
-    is_recording: impl Fn(Source) -> bool,
+    not_recorded: impl Fn(&Question, &Work) -> bool,
 ) -> Result<Option<Derived<Row>>, LedgerError> {
     let mut answers = Vec::new();
     loop {
         let work = missing(question, &next, Some(reader), &mut answers)?;
-        if work.iter().any(|work| matches!(work.task, Task::Execute(_)) || !is_recording(work.slot.asked())) {
+        if work.iter().any(|work| matches!(work.task, Task::Execute(_)) || !not_recorded(question, work)) {
             return Ok(None);
         }
+        let is_settled = work.is_empty();
         for work in work {
             let outcome = Outcome::Failed(Reason::new("not_recorded", ""));
             answer(&mut answers, Answered { slot: work.slot, key: work.keys().1.attempt, outcome });
@@ -241,7 +242,7 @@ fn answered<Row>(
         match next(question, &answers) {
             Next::Done(row) => return Ok(Some(Derived::Done(row))),
             Next::Drop(reason) => return Ok(Some(Derived::Drop(reason))),
-            Next::Ask(_) => {}
+            Next::Ask(_) => assert!(!is_settled, "a stage asks only for what it has not got yet"),
         }
     }
 }

@@ -78,6 +78,12 @@ impl Tiny {
         tiny
     }
 
+    /// Without a token that is this byte alone.
+    pub(crate) fn without(mut self, byte: u8) -> Self {
+        self.tokens[usize::from(byte)] = "zz".to_owned();
+        self
+    }
+
     pub(crate) fn n_vocabulary(&self) -> usize {
         self.tokens.len()
     }
