@@ -302,6 +302,8 @@ fn short_recordings_are_selected_from_without_the_judge_s_server() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let (asked, tables) = (server.stats()["requests"].clone(), files(&folder.join("gradus-run/tables")));
     assert_eq!(rows::<RatingRow>(folder).len(), 15, "three of each of five");
+    let said = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(said.contains("note      judge, separate: agrees with itself by a kappa of cd "), "{said}");
     drop(server);
     let output = gradus(folder, &["select"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

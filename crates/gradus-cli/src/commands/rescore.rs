@@ -65,13 +65,17 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The agreement of two judges on one score, in words.
-fn sentence(found: &Agreement) -> String {
-    let figure = |interval: &Interval| match (interval.value, interval.low.zip(interval.high)) {
+/// A figure with its interval.
+pub(crate) fn figure(interval: &Interval) -> String {
+    match (interval.value, interval.low.zip(interval.high)) {
         (Some(value), Some((low, high))) => format!("{value:.2} [{low:.2}, {high:.2}]"),
         (Some(value), None) => format!("{value:.2}"),
         (None, _) => "not known".to_owned(),
-    };
+    }
+}
+
+/// The agreement of two judges on one score, in words.
+fn sentence(found: &Agreement) -> String {
     format!(
         "{}: {} and {} on {} chains of thought: weighted kappa {}, Spearman {}",
         found.what,

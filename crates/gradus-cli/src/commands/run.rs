@@ -1,5 +1,6 @@
 //! The commands that run stages: all of them, or up to one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gradus::config::{Config, ModelConfig, SamplingConfig};
@@ -18,7 +19,7 @@ use gradus_model::name::ModelName;
 use gradus_sandbox::Sandbox;
 use serde_json::json;
 
-use crate::commands::{estimate, export, why};
+use crate::commands::{estimate, export, rescore, why};
 use crate::error::{CommandError, Kind};
 use crate::progress::Progress;
 use crate::session::{self, AskArgs, Asks, Bank, CommonArgs, Configured, Session};
@@ -94,7 +95,7 @@ pub(crate) fn stages(
     let exported = (until >= Until::Select && ran.refused.is_none())
         .then(|| export::write(folder, &session.configured.base, config, &metrics))
         .transpose()?;
-    close(&session, &ran, until, args, exported.as_ref(), &report, metrics.partial.as_ref());
+    close(&session, &ran, until, args, exported.as_ref(), &report, &metrics);
     if let Some(fault) = metrics.balance.fault() {
         return Err(CommandError::failure(fault));
     }
@@ -299,9 +300,9 @@ fn close(
     args: &CommonArgs,
     exported: Option<&Exported>,
     report: &Path,
-    partial: Option<&Partial>,
+    metrics: &Metrics,
 ) {
-    let folder = session.folder.display();
+    let (folder, partial) = (session.folder.display(), metrics.partial.as_ref());
     let mut dropped: Vec<_> =
         ran.dropped.iter().map(|((stage, reason), n)| (stage.as_str(), reason.as_str(), *n)).collect();
     dropped.sort_unstable();
@@ -377,10 +378,23 @@ fn close(
     if let (Some(partial), None) = (partial, exported) {
         println!("note      {}", partial.sentence());
     }
+    repeats(metrics).into_iter().for_each(|note| println!("note      {note}"));
     exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
     match next {
         [] => println!("next      open {}", report.display()),
         commands => commands.iter().for_each(|command| println!("next      {command}")),
     }
+}
+
+/// What each judge's ratings are worth at most: how far it agrees with itself.
+fn repeats(metrics: &Metrics) -> Vec<String> {
+    let mut notes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for found in metrics.cots.iter().flat_map(|cots| &cots.agreement).filter(|found| found.between == "repeats") {
+        notes.entry(&found.one).or_default().push(format!("{} {}", found.what, rescore::figure(&found.kappa)));
+    }
+    let note = |(judge, kappas): (&str, Vec<String>)| {
+        format!("{judge}: agrees with itself by a kappa of {} (1 is always, 0 is chance)", kappas.join(", "))
+    };
+    notes.into_iter().map(note).collect()
 }
