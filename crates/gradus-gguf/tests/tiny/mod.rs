@@ -80,7 +80,7 @@ impl Tiny {
 
     /// Without a token that is this byte alone.
     pub(crate) fn without(mut self, byte: u8) -> Self {
-        self.tokens[usize::from(byte)] = "zz".to_owned();
+        "zz".clone_into(&mut self.tokens[usize::from(byte)]);
         self
     }
 
