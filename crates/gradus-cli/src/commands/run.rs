@@ -378,7 +378,9 @@ fn close(
     if let (Some(partial), None) = (partial, exported) {
         println!("note      {}", partial.sentence());
     }
-    repeats(metrics).into_iter().for_each(|note| println!("note      {note}"));
+    for note in repeats(metrics) {
+        println!("note      {note}");
+    }
     exported.iter().flat_map(|exported| &exported.notes).for_each(|note| println!("note      {note}"));
     let next = exported.map(|exported| exported.next.as_slice()).unwrap_or_default();
     match next {
