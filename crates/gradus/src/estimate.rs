@@ -174,8 +174,8 @@ pub fn estimate<E, I: Iterator<Item = Result<Question, E>>>(
 }
 
 /// Whether the ledger holds all that the stages up to `until` ask for, but for work that is `not_recorded`: recordings are
-/// asked for it in every run, in vain. Not where cut points or the size of the sample are known only when the run has been: that is for
-/// the run to see.
+/// asked for it in every run, in vain. Not where cut points or the size of the sample are known only when the run has
+/// been: that is for the run to see.
 ///
 /// # Errors
 /// As [`estimate`].

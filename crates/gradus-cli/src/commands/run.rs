@@ -127,7 +127,8 @@ pub(crate) fn lost<'a>(left: impl Iterator<Item = (&'a str, u64)> + Clone, see: 
     if count(&[UNREADABLE]) > 0 {
         error = error.hint(
             "replies that cannot be read are recorded, and not asked for again: `structured: true` (in `scoring`, \
-             `judging` or `annotate`) holds them to a JSON schema, a larger `max_tokens` cuts fewer, and more `tries` ask for others",
+             `judging` or `annotate`) holds them to a JSON schema, a larger `max_tokens` cuts fewer, and more `tries` \
+             ask for others",
         );
     }
     Some(error)
