@@ -1,11 +1,11 @@
 //! The real binary is killed at random moments, and nothing but what was in flight is lost.
 //!
 //! `gradus run` works against `gradus mock`, both as processes of their own; a run is ended with SIGKILL and
-//! started again in the same directory, several times. While models are asked, a kill waits for a share of the answers and
-//! not for a time, so that no machine is too slow or too fast to be hit at work. In the end every file of the run directory must be,
-//! byte for byte, that of a run that nobody disturbed. Two files cannot: the ledger, which says when each
-//! request was sent and how long it took, and `lock`, which holds the id of the last process. What the figures
-//! and the report say of this time is not compared either.
+//! started again in the same directory, several times. While models are asked, a kill waits for a share of the
+//! answers and not for a time, so that no machine is too slow or too fast to be hit at work. In the end every file of
+//! the run directory must be, byte for byte, that of a run that nobody disturbed. Two files cannot: the ledger, which
+//! says when each request was sent and how long it took, and `lock`, which holds the id of the last process. What the
+//! figures and the report say of this time is not compared either.
 //!
 //! SIGKILL ends a process, not the machine: what it had written stays in the page cache. That nothing is lost
 //! with the power either is SQLite's promise with `synchronous=FULL`; what the driver and the stages make of

@@ -1,7 +1,8 @@
 //! What may come next in a reply that is to be JSON of a schema?
 //!
 //! Of schemas the kind that judges are asked for: an object, each of whose properties is a word out of some, a whole number
-//! in a range, or a number from 0 to 1 with two decimals at most. Whatever can be said is then a row of choices, written as models mostly write it: `{"a": 1, "b": "x"}`.
+//! in a range, or a number from 0 to 1 with two decimals at most. Whatever can be said is then a row of choices, written as
+//! models mostly write it: `{"a": 1, "b": "x"}`.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::tokenizer::Tokenizer;
 /// Most values of an integer.
 const MOST_VALUES: u64 = 1_000;
 
-/// A reply as a row of choices, each between texts none of which is empty.
+/// A reply as a row of choices, each among texts of which none is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schema {
     choices: Vec<Vec<String>>,
